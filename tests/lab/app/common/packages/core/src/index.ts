@@ -1,0 +1,5 @@
+export * from './config.ts'
+export * from './events.ts'
+export * from './license.ts'
+export * from './root.ts'
+export * from './version.ts'

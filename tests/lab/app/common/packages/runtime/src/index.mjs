@@ -1,0 +1,2 @@
+export { serve } from './serve.mjs'
+export { staticFiles } from './static.mjs'
