@@ -1,0 +1,97 @@
+# Copyright (c) 2026 MD Labs
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Changes to files and links that are there whole or not at all, whatever is killed when."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import json
+import os
+import tempfile
+import typing as t
+
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
+
+_AT_FDCWD = -100  # linux/fcntl.h
+_RENAME_EXCHANGE = 2  # linux/fs.h
+
+
+def fsync_directory(path: str) -> None:
+    """Make renames inside *path* survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_atomic(path: str, content: str, mode: int = 0o600) -> None:
+    """Replace *path* by a file with *content*; a reader sees the old or the new one, never a part."""
+    directory = os.path.dirname(path)
+    descriptor, temporary = tempfile.mkstemp(dir=directory, prefix=f".{os.path.basename(path)}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fchmod(stream.fileno(), mode)
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    fsync_directory(directory)
+
+
+def write_json(path: str, value: t.Any, mode: int = 0o600) -> None:
+    """Replace *path* by *value* as indented JSON."""
+    write_atomic(path, json.dumps(value, indent=2, sort_keys=True) + "\n", mode)
+
+
+def link_atomic(target: str, link: str) -> None:
+    """Make *link* a symbolic link to *target*, replacing a link that is there.
+
+    The documented shell form is ``ln -s T tmp && mv -T tmp L``; ``ln -sfn`` unlinks first and leaves a gap.
+    """
+    if os.path.lexists(link) and not os.path.islink(link):
+        raise EcommusError(f"{link} is in the way: it is not a link", "move it aside, then run again")
+    temporary = f"{link}.{os.getpid()}.tmp"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(temporary)
+    os.symlink(target, temporary)
+    os.replace(temporary, link)
+    fsync_directory(os.path.dirname(link))
+
+
+def exchange(first: str, second: str) -> None:
+    """Swap two directory entries in one system call, so that no path is missing for a moment.
+
+    :raises EcommusError: where the file system cannot (renameat2(2) with RENAME_EXCHANGE), or the two lie on different ones.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    try:
+        renameat2 = libc.renameat2
+    except AttributeError:
+        raise EcommusError(
+            "the C library of this host has no renameat2", "use glibc 2.28 or newer, or keep ecommus_layout: in_place"
+        ) from None
+    if renameat2(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE) == 0:
+        for directory in {os.path.dirname(first), os.path.dirname(second)}:
+            fsync_directory(directory)
+        return
+    code = ctypes.get_errno()
+    reason = os.strerror(code)
+    if code == errno.EXDEV:
+        raise EcommusError(
+            f"{first} and {second} are on different file systems, so they cannot be exchanged in one step",
+            "set ecommus_base to a directory on the file system of ecommus_root",
+        )
+    if code in (errno.EINVAL, errno.ENOSYS):
+        raise EcommusError(
+            f"the file system of {first} cannot exchange two entries in one step ({reason})",
+            "keep ecommus_layout: in_place, or move the install to ext4, xfs, btrfs or tmpfs",
+        )
+    raise EcommusError(f"cannot exchange {first} and {second}: {reason}", "check that the user of the play owns both directories")

@@ -1,0 +1,123 @@
+# Copyright (c) 2026 MD Labs
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The journal of an install: which runs there were, how far each came, and what a way back needs to know.
+
+One file, ``<state_dir>/journal.json``, replaced whole at every step. A run is::
+
+    {"id": "20261122T203000Z-upgrade-v1.4.0", "operation": "upgrade", "from": {...}, "to": {...},
+     "started": "...", "finished": null, "outcome": "open", "phases": [{"name", "started", "finished", "status"}], "facts": {...}}
+
+``facts`` is what phases leave for later ones and for a rollback: snapshot path, release directories, workers' state.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import os
+import typing as t
+
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _files
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
+
+SCHEMA = 1
+OPEN = "open"
+
+Run = dict[str, t.Any]
+
+
+def now() -> str:
+    """The time in UTC, to the second, as every record of this collection writes it."""
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@dataclasses.dataclass
+class Journal:
+    """The runs of one install, oldest first."""
+
+    directory: str
+    runs: list[Run] = dataclasses.field(default_factory=list)
+
+    @property
+    def path(self) -> str:
+        return os.path.join(self.directory, "journal.json")
+
+    @classmethod
+    def load(cls, directory: str) -> Journal:
+        """Read the journal in *directory*; one that was never written is empty."""
+        journal = cls(directory)
+        try:
+            with open(journal.path, encoding="utf-8") as stream:
+                content = json.load(stream)
+        except FileNotFoundError:
+            return journal
+        except ValueError as error:
+            raise EcommusError(
+                f"{journal.path} is damaged: {error}", "restore it from the evidence of the last run on the controller"
+            ) from None
+        if content.get("schema") != SCHEMA:
+            raise EcommusError(
+                f"{journal.path} has schema {content.get('schema')}, known here is {SCHEMA}", "use the collection that wrote it"
+            )
+        journal.runs = content["runs"]
+        return journal
+
+    def save(self) -> None:
+        """Write the journal; the directory is private to the owner of the install."""
+        os.makedirs(self.directory, mode=0o700, exist_ok=True)
+        _files.write_json(self.path, {"schema": SCHEMA, "runs": self.runs})
+
+    def last(self, operation: str | None = None, outcome: str | None = None) -> Run | None:
+        """The newest run, of this *operation* and *outcome* where given."""
+        for run in reversed(self.runs):
+            if operation in (None, run["operation"]) and outcome in (None, run["outcome"]):
+                return run
+        return None
+
+    def open_run(self) -> Run | None:
+        """The run that is not finished, if there is one."""
+        return self.last(outcome=OPEN)
+
+    def run(self, run_id: str) -> Run:
+        for run in reversed(self.runs):
+            if run["id"] == run_id:
+                return run
+        raise EcommusError(f"the journal knows no run {run_id}", f"see {self.path}")
+
+    def begin(self, run_id: str, operation: str, source: t.Mapping[str, t.Any], target: t.Mapping[str, t.Any]) -> Run:
+        """Add a run; an older one that is still open is closed as interrupted."""
+        for run in self.runs:
+            if run["outcome"] == OPEN and run["id"] != run_id:
+                self.finish(run, "interrupted")
+        run = {
+            "id": run_id,
+            "operation": operation,
+            "from": dict(source),
+            "to": dict(target),
+            "started": now(),
+            "finished": None,
+            "outcome": OPEN,
+            "phases": [],
+            "facts": {},
+        }
+        self.runs.append(run)
+        return run
+
+    @staticmethod
+    def enter(run: Run, phase: str) -> None:
+        """Note that *phase* begins, and that the one before it is done."""
+        Journal._end_phase(run, "done")
+        run["phases"].append({"name": phase, "started": now(), "finished": None, "status": OPEN})
+
+    @staticmethod
+    def finish(run: Run, outcome: str) -> None:
+        """Close *run*; a phase that is still open has failed unless the run succeeded."""
+        Journal._end_phase(run, "done" if outcome == "succeeded" else "failed")
+        run["outcome"], run["finished"] = outcome, now()
+
+    @staticmethod
+    def _end_phase(run: Run, status: str) -> None:
+        if run["phases"] and run["phases"][-1]["status"] == OPEN:
+            run["phases"][-1].update(status=status, finished=now())

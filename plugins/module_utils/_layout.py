@@ -1,0 +1,242 @@
+# Copyright (c) 2026 MD Labs
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where an install lies: one checkout, or releases beside each other with a link to the live one.
+
+::
+
+    <root>           what the rest of the host knows (/opt/ecommus); in the releases layout a link to <base>/current
+    <base>/repo.git  bare mirror of the vendor's repository
+    <base>/releases/<tag>-<commit>/
+    <base>/shared/   what belongs to the shop and not to a release: .env, uploads, keys, ecosystem.config.cjs
+    <base>/current   link to the live release
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+import typing as t
+
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _files, _git, _version
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
+
+MARKER = ".ecommus-release.json"  # inside a release: what it is and how far it was prepared
+COMMIT_DIGITS = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Paths:
+    """The places of one install; all absolute."""
+
+    root: str
+    base: str
+
+    @property
+    def repository(self) -> str:
+        return os.path.join(self.base, "repo.git")
+
+    @property
+    def releases(self) -> str:
+        return os.path.join(self.base, "releases")
+
+    @property
+    def shared(self) -> str:
+        return os.path.join(self.base, "shared")
+
+    @property
+    def current(self) -> str:
+        return os.path.join(self.base, "current")
+
+    def release(self, tag: str, commit: str) -> str:
+        return os.path.join(self.releases, f"{tag}-{commit[:COMMIT_DIGITS]}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Installed:
+    """What is installed: the real directory that the root leads to, and the release in it."""
+
+    layout: str  # "releases" or "in_place"
+    directory: str
+    commit: str
+    version: str | None  # the semver tag at the commit; None for a checkout between tags
+
+    def as_dict(self) -> dict[str, t.Any]:
+        return dataclasses.asdict(self)
+
+
+def observe(paths: Paths) -> Installed:
+    """Read what is there; changes nothing.
+
+    :raises EcommusError: when there is no install at the root, or one that this collection does not understand.
+    """
+    if not os.path.lexists(paths.root):
+        raise EcommusError(f"there is no install at {paths.root}", "set ecommus_root to the directory of the shop")
+    directory = os.path.realpath(paths.root)
+    if not os.path.isdir(directory):
+        raise EcommusError(
+            f"{paths.root} leads to {directory}, which does not exist", f"point {paths.current} at a release in {paths.releases}"
+        )
+    if not os.path.exists(os.path.join(directory, ".git")):
+        raise EcommusError(f"{directory} is not a git checkout", "set ecommus_root to the checkout of the shop")
+    layout = "in_place"
+    if os.path.islink(paths.root):
+        if os.path.dirname(directory) != os.path.realpath(paths.releases):
+            raise EcommusError(
+                f"{paths.root} is a link to {directory}, which is not a release in {paths.releases}",
+                "set ecommus_base to the directory that holds releases/ and current",
+            )
+        layout = "releases"
+    commit = _git.commit_of(directory, "HEAD")
+    if commit is None:
+        _git.changed_files(directory)  # says why git cannot read it, such as another owner
+        raise EcommusError(f"{directory} has no commit", "set ecommus_root to the checkout of the shop")
+    return Installed(layout, directory, commit, _version_at(directory, commit))
+
+
+def _version_at(directory: str, commit: str) -> str | None:
+    versions = []
+    for tag in _git.tags_at(directory, commit):
+        with contextlib.suppress(EcommusError):  # the vendor may use other tags for other things
+            versions.append(_version.parse_tag(tag))
+    return str(max(versions)) if versions else None
+
+
+def read_marker(directory: str) -> dict[str, t.Any]:
+    """What the preparation of a release wrote about it; empty for a directory that was not prepared by us."""
+    try:
+        with open(os.path.join(directory, MARKER), encoding="utf-8") as stream:
+            content = json.load(stream)
+    except (FileNotFoundError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def write_marker(directory: str, **facts: t.Any) -> None:
+    """Add *facts* to the marker of a release."""
+    _hide_from_git(directory, MARKER)
+    _files.write_json(os.path.join(directory, MARKER), {**read_marker(directory), **facts}, 0o644)
+
+
+def _hide_from_git(directory: str, name: str) -> None:
+    """Keep git from calling *name* a change. The vendor's ``uploads/`` matches the directory, but not the link to one."""
+    line = f"/{name}\n"
+    information = os.path.join(directory, ".git", "info")
+    os.makedirs(information, exist_ok=True)
+    with open(os.path.join(information, "exclude"), "a+", encoding="utf-8") as stream:
+        stream.seek(0)
+        if line not in stream.readlines():
+            stream.write(line)
+
+
+def share(paths: Paths, release: str, shared_paths: t.Sequence[str]) -> list[str]:
+    """Link each of *shared_paths* that the shop has into *release*; returns the links that were made.
+
+    A directory or file that the release brings itself under such a name gives way: the shop's own one counts.
+    """
+    made = []
+    for name in shared_paths:
+        original = os.path.join(paths.shared, name)
+        link = os.path.join(release, name)
+        if not os.path.lexists(original):
+            continue
+        target = os.path.relpath(original, os.path.dirname(link))
+        if os.path.islink(link) and os.readlink(link) == target:
+            continue
+        if os.path.isdir(link) and not os.path.islink(link):
+            shutil.rmtree(link)
+        elif os.path.lexists(link):
+            os.unlink(link)
+        os.makedirs(os.path.dirname(link), exist_ok=True)
+        os.symlink(target, link)
+        _hide_from_git(release, name)
+        made.append(name)
+    return made
+
+
+def _move_to_shared(paths: Paths, directory: str, name: str) -> bool:
+    """Move ``directory/name`` to the shared directory and leave a link, in one step for a reader; true when moved."""
+    here, there = os.path.join(directory, name), os.path.join(paths.shared, name)
+    if not os.path.lexists(here) or os.path.islink(here):
+        return False
+    if os.path.islink(there):  # left by an interrupted attempt
+        os.unlink(there)
+    if os.path.lexists(there):
+        raise EcommusError(
+            f"{there} exists already, and so does {here}", "decide which of the two is right and remove the other, then run again"
+        )
+    os.makedirs(os.path.dirname(there), exist_ok=True)
+    _hide_from_git(directory, name)
+    # The link is written for its place in the release, and then changes places with the original.
+    os.symlink(os.path.relpath(there, os.path.dirname(here)), there)
+    try:
+        _files.exchange(here, there)
+    except EcommusError:
+        os.unlink(there)
+        raise
+    return True
+
+
+def adopt(paths: Paths, shared_paths: t.Sequence[str]) -> bool:
+    """Turn an in-place install into the releases layout while it runs; true when something was done.
+
+    The checkout itself becomes the first release: nothing is copied, built or stopped. The decisive step exchanges the
+    root directory and the link to it in one system call, so that no path is missing at any time. Each step leaves a
+    working shop; stopped anywhere, it can be run again.
+    """
+    installed = observe(paths)
+    changed = installed.layout == "in_place"
+    if changed:
+        release = paths.release(installed.version or "untagged", installed.commit)
+        for directory in (paths.base, paths.releases, paths.shared):
+            os.makedirs(directory, mode=0o755, exist_ok=True)
+        if os.stat(paths.base).st_dev != os.stat(paths.root).st_dev:
+            raise EcommusError(
+                f"{paths.base} and {paths.root} are on different file systems",
+                "set ecommus_base to a directory on the file system of ecommus_root",
+            )
+        if os.path.lexists(release) and not os.path.islink(release):
+            raise EcommusError(f"{release} exists already", "remove it if no process uses it, then run again")
+        write_marker(paths.root, version=installed.version, commit=installed.commit, adopted=True, prepared="built")
+        _files.link_atomic(os.path.relpath(release, paths.base), paths.current)
+        # For a moment a loop that nobody reads: the root becomes this very link, and this name the directory.
+        _files.link_atomic(paths.current, release)
+        _files.exchange(paths.root, release)
+        installed = observe(paths)
+    if read_marker(installed.directory).get("adopted"):
+        for name in shared_paths:
+            changed = _move_to_shared(paths, installed.directory, name) or changed
+    return changed
+
+
+def restore_in_place(paths: Paths, shared_paths: t.Sequence[str]) -> bool:
+    """The way back from :func:`adopt`: the live release becomes the root directory again, with the shop's own files in it."""
+    installed = observe(paths)
+    if installed.layout == "in_place":
+        return False
+    for name in shared_paths:
+        original, link = os.path.join(paths.shared, name), os.path.join(installed.directory, name)
+        if os.path.lexists(original) and os.path.islink(link):
+            _files.exchange(link, original)
+            os.unlink(original)
+    _files.exchange(paths.root, installed.directory)
+    # What is left at the release's name is the old root link; `current` would lead nowhere.
+    os.unlink(installed.directory)
+    os.unlink(paths.current)
+    return True
+
+
+def activate(paths: Paths, release: str) -> str:
+    """Point ``current`` at *release*; returns the directory that was live before.
+
+    :raises EcommusError: when *release* is not a prepared one.
+    """
+    if read_marker(release).get("prepared") != "built":
+        raise EcommusError(f"{release} is not a prepared release", "run the upgrade again; it prepares the release first")
+    before = os.path.realpath(paths.current)
+    if before != os.path.realpath(release):
+        _files.link_atomic(os.path.relpath(release, paths.base), paths.current)
+    return before

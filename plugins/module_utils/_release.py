@@ -1,0 +1,95 @@
+# Copyright (c) 2026 MD Labs
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Preparing a release beside the live one: source, shared files, packages, builds."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import typing as t
+
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _git, _layout, _process
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._layout import Paths
+
+# How far a release directory is prepared, in order; kept in its marker so that an interrupted run goes on there.
+STAGES = ("checked_out", "installed", "built")
+
+
+def notes_path(version: str) -> str:
+    """Where a tag keeps the notes of its release."""
+    return f"docs/08-changelog/{version}.md"
+
+
+def front_matter(text: str) -> str:
+    """The YAML block at the head of a release's notes, without its fences; empty where there is none."""
+    if not text.startswith("---\n"):
+        return ""
+    block, fence, _rest = text[4:].partition("\n---")
+    return block if fence else ""
+
+
+def fetch(paths: Paths, remote: str, version: str, commit: str, allowed_signers: str = "") -> bool:
+    """Bring *version* into the host's mirror and check that it is what the remote said; true when something came."""
+    changed = _git.update_mirror(paths.repository, remote)
+    here = _git.commit_of(paths.repository, f"refs/tags/{version}")
+    if here != commit:
+        raise EcommusError(
+            f"the tag {version} names {here or 'nothing'} here and {commit} in the remote",
+            "run again; if it stays so, the tag was moved: ask the vendor why",
+        )
+    if allowed_signers:
+        _git.verify_tag(paths.repository, version, allowed_signers)
+    return changed
+
+
+def reached(directory: str, commit: str, stage: str) -> bool:
+    """Whether *directory* holds *commit* and is prepared as far as *stage* (one of :data:`STAGES`)."""
+    marker = _layout.read_marker(directory)
+    have = marker.get("prepared")
+    return bool(marker.get("commit") == commit and have in STAGES and STAGES.index(have) >= STAGES.index(stage))
+
+
+def check_out(paths: Paths, directory: str, remote: str, version: str, commit: str, shared_paths: t.Sequence[str]) -> bool:
+    """Make *directory* a checkout of *commit* with the shop's own files linked in; true when something was done."""
+    if reached(directory, commit, "checked_out"):
+        return bool(_layout.share(paths, directory, shared_paths))
+    if os.path.lexists(directory):
+        _remove(paths, directory)  # a part of an interrupted clone: nothing can run from it
+    os.makedirs(paths.releases, exist_ok=True)
+    _git.clone_release(paths.repository, commit, directory, remote)
+    _layout.share(paths, directory, shared_paths)
+    _layout.write_marker(directory, version=version, commit=commit, prepared="checked_out")
+    return True
+
+
+def check_out_in_place(paths: Paths, remote: str, version: str, commit: str) -> bool:
+    """Put *commit* into the live checkout itself, as the documented procedure does; true when it was another one."""
+    if _git.commit_of(paths.root, "HEAD") == commit and reached(paths.root, commit, "checked_out"):
+        return False
+    _git.update_tags(paths.root, remote)
+    _git.check_out(paths.root, commit)
+    _layout.write_marker(paths.root, version=version, commit=commit, prepared="checked_out")
+    return True
+
+
+def remove(paths: Paths, directory: str) -> bool:
+    """Remove a release that nothing uses; true when there was one."""
+    if not os.path.lexists(directory):
+        return False
+    _remove(paths, directory)
+    return True
+
+
+def _remove(paths: Paths, directory: str) -> None:
+    if os.path.dirname(os.path.normpath(directory)) != os.path.normpath(paths.releases):
+        raise EcommusError(f"{directory} is not a release in {paths.releases}", "name the directory of a release")
+    if os.path.realpath(paths.current) == os.path.realpath(directory):
+        raise EcommusError(f"{directory} is the live release and stays", "activate another release first")
+    users = _process.running_below(directory)
+    if users:
+        raise EcommusError(
+            f"{directory} is used by the processes {', '.join(map(str, users))} and stays", "stop or replace them first", pids=users
+        )
+    shutil.rmtree(directory)

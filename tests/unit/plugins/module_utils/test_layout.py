@@ -1,0 +1,224 @@
+"""Adoption and switching of a real checkout, watched by a reader that must never find a path missing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _files, _git, _layout, _release
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
+
+SHARED = [".env", "uploads", "keys"]
+
+
+def git(directory: Path, *arguments: str) -> str:
+    env = {**os.environ, "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b"}
+    return subprocess.run(["git", *arguments], cwd=directory, env=env, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> Path:
+    """A vendor's repository with the releases v1.0.0 and v1.1.0."""
+    work = tmp_path / "vendor"
+    work.mkdir()
+    git(work, "init", "-q", "-b", "main")
+    (work / ".gitignore").write_text(".env\nuploads/\nkeys/\n")
+    for version in ("v1.0.0", "v1.1.0"):
+        (work / "code.txt").write_text(version)
+        git(work, "add", "-A")
+        git(work, "commit", "-qm", version)
+        git(work, "tag", "-a", version, "-m", version)
+    return work
+
+
+@pytest.fixture
+def paths(tmp_path: Path, remote: Path) -> _layout.Paths:
+    """An in-place install of v1.0.0 with files of its own."""
+    root = tmp_path / "opt" / "shop"
+    root.parent.mkdir()
+    git(tmp_path, "clone", "-q", str(remote), str(root))
+    git(root, "checkout", "-q", "v1.0.0")
+    (root / ".env").write_text("A=1\n")
+    (root / "uploads").mkdir()
+    (root / "uploads" / "picture").write_text("p")
+    return _layout.Paths(str(root), f"{root}.d")
+
+
+def stage(paths: _layout.Paths, remote: Path, version: str = "v1.1.0") -> str:
+    commit = _git.remote_tags(str(remote))[version]
+    _release.fetch(paths, str(remote), version, commit)
+    directory = paths.release(version, commit)
+    _release.check_out(paths, directory, str(remote), version, commit, SHARED)
+    _layout.write_marker(directory, prepared="built")
+    return directory
+
+
+def test_observe_names_version_and_layout(paths: _layout.Paths) -> None:
+    installed = _layout.observe(paths)
+    assert (installed.layout, installed.version, installed.directory) == ("in_place", "v1.0.0", paths.root)
+
+
+@pytest.mark.parametrize("breakage", ["missing", "no git", "stray link"])
+def test_observe_refuses_what_it_does_not_understand(paths: _layout.Paths, tmp_path: Path, breakage: str) -> None:
+    if breakage == "missing":
+        paths = _layout.Paths(str(tmp_path / "nowhere"), str(tmp_path / "nowhere.d"))
+    elif breakage == "no git":
+        os.rename(f"{paths.root}/.git", tmp_path / "gone")
+    else:
+        os.rename(paths.root, tmp_path / "elsewhere")
+        os.symlink(tmp_path / "elsewhere", paths.root)
+    with pytest.raises(EcommusError) as caught:
+        _layout.observe(paths)
+    assert caught.value.remedy
+
+
+def test_adoption_is_invisible_to_a_reader(paths: _layout.Paths) -> None:
+    missing: list[str] = []
+    stop = threading.Event()
+
+    def read() -> None:
+        while not stop.is_set():
+            for name in (".env", "uploads/picture", "code.txt"):
+                try:
+                    Path(paths.root, name).read_text()
+                except OSError as error:
+                    missing.append(f"{name}: {error}")
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        for _round in range(25):
+            assert _layout.adopt(paths, SHARED)
+            assert _layout.restore_in_place(paths, SHARED)
+    finally:
+        stop.set()
+        reader.join()
+    assert missing == []
+
+
+def test_the_reader_would_have_noticed_the_ordinary_way(paths: _layout.Paths, tmp_path: Path) -> None:
+    """Rename and link, as a script would do it, leaves a gap that the same reader finds."""
+    os.rename(paths.root, tmp_path / "moved")
+    with pytest.raises(FileNotFoundError):
+        Path(paths.root, "code.txt").read_text()
+
+
+def test_adoption_keeps_files_and_is_idempotent(paths: _layout.Paths) -> None:
+    inode = os.stat(f"{paths.root}/code.txt").st_ino
+    assert _layout.adopt(paths, SHARED) is True
+    assert _layout.adopt(paths, SHARED) is False
+    installed = _layout.observe(paths)
+    assert installed.layout == "releases"
+    assert installed.version == "v1.0.0"
+    assert os.stat(f"{paths.root}/code.txt").st_ino == inode
+    assert Path(paths.shared, ".env").read_text() == "A=1\n"
+    assert os.readlink(f"{installed.directory}/.env") == "../../shared/.env"
+    assert _git.changed_files(installed.directory) == []
+
+
+def test_adoption_goes_on_after_a_kill_before_the_files_were_shared(paths: _layout.Paths) -> None:
+    _layout.adopt(paths, [])
+    assert not os.path.exists(f"{paths.shared}/.env")
+    assert _layout.adopt(paths, SHARED) is True
+    assert Path(paths.shared, ".env").read_text() == "A=1\n"
+
+
+def test_in_place_again_is_what_it_was(paths: _layout.Paths) -> None:
+    before = sorted(p.relative_to(paths.root) for p in Path(paths.root).rglob("*") if ".git" not in p.parts)
+    _layout.adopt(paths, SHARED)
+    assert _layout.restore_in_place(paths, SHARED) is True
+    after = sorted(p.relative_to(paths.root) for p in Path(paths.root).rglob("*") if ".git" not in p.parts and p.name != _layout.MARKER)
+    assert after == before
+    assert not os.path.islink(paths.root)
+    assert not os.path.islink(f"{paths.root}/.env")
+
+
+def test_adoption_over_two_file_systems_is_refused_before_anything_changes(paths: _layout.Paths) -> None:
+    if not os.path.isdir("/dev/shm") or os.stat("/dev/shm").st_dev == os.stat(paths.root).st_dev:
+        pytest.skip("no second file system here")
+    elsewhere = _layout.Paths(paths.root, f"/dev/shm/ecommus-test-{os.getpid()}")
+    try:
+        with pytest.raises(EcommusError, match="different file systems"):
+            _layout.adopt(elsewhere, SHARED)
+        assert _layout.observe(paths).layout == "in_place"
+    finally:
+        subprocess.run(["rm", "-rf", elsewhere.base], check=True)
+
+
+def test_switching_goes_there_and_back(paths: _layout.Paths, remote: Path) -> None:
+    _layout.adopt(paths, SHARED)
+    old = _layout.observe(paths).directory
+    new = stage(paths, remote)
+    assert Path(paths.root, "code.txt").read_text() == "v1.0.0"
+    assert _layout.activate(paths, new) == old
+    assert Path(paths.root, "code.txt").read_text() == "v1.1.0"
+    assert Path(paths.root, ".env").read_text() == "A=1\n"
+    assert _layout.activate(paths, old) == new
+    assert _layout.observe(paths).version == "v1.0.0"
+
+
+def test_a_release_that_is_not_built_cannot_become_live(paths: _layout.Paths, remote: Path) -> None:
+    _layout.adopt(paths, SHARED)
+    new = stage(paths, remote)
+    _layout.write_marker(new, prepared="installed")
+    with pytest.raises(EcommusError, match="not a prepared release"):
+        _layout.activate(paths, new)
+    assert _layout.observe(paths).version == "v1.0.0"
+
+
+def test_the_live_release_is_never_removed(paths: _layout.Paths, remote: Path) -> None:
+    _layout.adopt(paths, SHARED)
+    new = stage(paths, remote)
+    _layout.activate(paths, new)
+    with pytest.raises(EcommusError, match="live release"):
+        _release.remove(paths, new)
+    with pytest.raises(EcommusError, match="is not a release"):
+        _release.remove(paths, paths.shared)
+    assert Path(new, "code.txt").exists()
+
+
+def test_a_release_that_a_process_runs_from_is_never_removed(paths: _layout.Paths, remote: Path) -> None:
+    _layout.adopt(paths, SHARED)
+    new = stage(paths, remote)
+    sleeper = subprocess.Popen(["sleep", "60"], cwd=new)
+    try:
+        with pytest.raises(EcommusError, match=str(sleeper.pid)):
+            _release.remove(paths, new)
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+    assert _release.remove(paths, new) is True
+
+
+def test_half_a_clone_is_made_anew(paths: _layout.Paths, remote: Path) -> None:
+    _layout.adopt(paths, SHARED)
+    commit = _git.remote_tags(str(remote))["v1.1.0"]
+    half = paths.release("v1.1.0", commit)
+    os.makedirs(f"{half}/.git")
+    assert stage(paths, remote) == half
+    assert Path(half, "code.txt").read_text() == "v1.1.0"
+    assert _git.changed_files(half) == []
+    assert _git.remote_of(half) == str(remote)
+
+
+def test_a_moved_tag_is_refused(paths: _layout.Paths, remote: Path) -> None:
+    stage(paths, remote)
+    git(remote, "tag", "-f", "-a", "v1.1.0", "-m", "moved", "v1.0.0")
+    with pytest.raises(EcommusError, match=r"moved the tag v1\.1\.0"):
+        _release.fetch(paths, str(remote), "v1.1.0", _git.remote_tags(str(remote))["v1.1.0"])
+
+
+def test_link_atomic_does_not_replace_a_directory(tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    with pytest.raises(EcommusError, match="in the way"):
+        _files.link_atomic("elsewhere", str(tmp_path / "here"))
+
+
+def test_a_dead_remote_is_said_without_its_credentials(paths: _layout.Paths) -> None:
+    with pytest.raises(EcommusError) as caught:
+        _git.remote_tags("http://user:hunter22@127.0.0.1:9/none.git")
+    assert "hunter22" not in str(caught.value)
+    assert "git remote does not answer" in str(caught.value)
