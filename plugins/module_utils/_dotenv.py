@@ -60,12 +60,12 @@ def entries(text: str) -> list[Entry]:
     # Node drops every carriage return first. Offsets are mapped back, so that an edit keeps the file's line ends.
     origin = [index for index, char in enumerate(text) if char != "\r"]
     origin.append(len(text))
-    return [
-        dataclasses.replace(
-            entry, start=origin[entry.start], end=origin[entry.start] if entry.end == entry.start else origin[entry.end - 1] + 1
-        )
-        for entry in _scan(text.replace("\r", ""))
-    ]
+    found = []
+    for entry in _scan(text.replace("\r", "")):
+        start = origin[entry.start]
+        end = origin[entry.end - 1] + 1 if entry.end > entry.start else start
+        found.append(dataclasses.replace(entry, start=start, end=end))
+    return found
 
 
 def _scan(text: str) -> t.Iterator[Entry]:
@@ -82,31 +82,35 @@ def _scan(text: str) -> t.Iterator[Entry]:
             continue
         key = text[at:equals].strip(_BLANK)
         start = equals + 1
+        if start >= limit or text[start] == "\n":  # before "export" is looked at: node names this one "export KEY"
+            if key:
+                yield Entry(key, "", start, start)
+            at = start + 1
+            continue
         if not key:  # no variable, and node reads on right behind the "="
             at = _skip_blank(text, start, limit)
-            continue
-        if start >= limit or text[start] == "\n":  # before "export" is looked at: node names this one "export KEY"
-            yield Entry(key, "", start, start)
-            at = start + 1
             continue
         if key.startswith("export "):
             key = key[len("export ") :].strip(_BLANK)
         # Node skips line ends here as well: "A= " followed by "B=1" makes A "B=1".
-        entry = _value(text, key, _skip_blank(text, start, limit), limit)
+        entry, quoted = _value(text, key, _skip_blank(text, start, limit), limit)
         yield entry
         at = _find(text, "\n", entry.end, limit)  # what follows the value on its line is a comment or ignored
+        if not quoted:
+            at = _skip_blank(text, at, limit)
 
 
-def _value(text: str, key: str, start: int, limit: int) -> Entry:
+def _value(text: str, key: str, start: int, limit: int) -> tuple[Entry, bool]:
+    """The assignment whose value begins at *start*, and whether the value stands in quotes."""
     quote = text[start] if start < limit and text[start] in _QUOTES else ""
     closing = text.find(quote, start + 1, limit) if quote else -1
     if closing >= 0:
         inner = text[start + 1 : closing]
-        return Entry(key, inner.replace("\\n", "\n") if quote == '"' else inner, start, closing + 1)
+        return Entry(key, inner.replace("\\n", "\n") if quote == '"' else inner, start, closing + 1), True
     newline = _find(text, "\n", start, limit)
     # An unclosed quote is part of the value, and so is a "#" after it.
     value = text[start:newline] if quote else text[start : _find(text, "#", start, newline)].rstrip(_BLANK)
-    return Entry(key, value, start, start + len(value))
+    return Entry(key, value, start, start + len(value)), False
 
 
 def _find(text: str, what: str, start: int, limit: int) -> int:

@@ -1,0 +1,105 @@
+# Copyright (c) 2026 MD Labs
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import pytest
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._dotenv import entries, parse, read, with_values
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
+from hypothesis import given
+from hypothesis import strategies as st
+
+# What `util.parseEnv` of node 22.20.0 answered; tests/integration compares with the real one on generated texts.
+NODE_22 = [
+    ("A=1", {"A": "1"}),
+    ("A=1\nA=2", {"A": "2"}),
+    ("A=", {"A": ""}),
+    ("A = b c  # note", {"A": "b c"}),
+    ("A=b#c", {"A": "b"}),
+    ("# A=1\n  # B=2\nC=3", {"# B": "2", "C": "3"}),
+    ("export A=1", {"A": "1"}),
+    ("export A=", {"export A": ""}),
+    ("A='b # c' # d", {"A": "b # c"}),
+    ('A="b\\nc"', {"A": "b\nc"}),
+    ("A='b\\nc'", {"A": "b\\nc"}),
+    ('A="b\nc"\nD=`e\nf`', {"A": "b\nc", "D": "e\nf"}),
+    ('A="b', {"A": '"b'}),
+    ('A="b # c\nD=1', {"A": '"b # c', "D": "1"}),
+    ("A=1\r\nB=2\r\n", {"A": "1", "B": "2"}),
+    ("A= \nB=1", {"A": "B=1"}),
+    ("junk\nA=1", {"A": "1"}),
+    ("=1\nA=1", {"A": "1"}),
+    ('A=1\n #K=1\nB="1"\n #L=2', {"A": "1", "B": "1", "#L": "2"}),
+    ("", {}),
+]
+
+
+@pytest.mark.parametrize(("text", "variables"), NODE_22)
+def test_reads_as_node_does(text: str, variables: dict[str, str]) -> None:
+    assert parse(text) == variables
+
+
+texts = st.text(alphabet=st.sampled_from("AB=\n\r \t\"'`#\\nx:é\u00a0"), max_size=40)
+keys = st.from_regex(r"[A-Z_][A-Z0-9_]{0,5}", fullmatch=True)
+values = st.text(alphabet=st.sampled_from("ab1 \n\t\"'`#\\n$é=:/"), max_size=12)
+
+
+@given(texts)
+def test_offsets_bound_the_written_value(text: str) -> None:
+    last = 0
+    for entry in entries(text):
+        assert last <= entry.start <= entry.end <= len(text)
+        last = entry.end
+        written = text[entry.start : entry.end].replace("\r", "")
+        assert entry.value in (written, written[1:-1], written[1:-1].replace("\\n", "\n"))
+
+
+@given(texts, st.dictionaries(keys, values, max_size=4))
+def test_an_edit_changes_what_was_asked_or_refuses(text: str, wanted: dict[str, str]) -> None:
+    try:
+        after = with_values(text, wanted)
+    except EcommusError as error:
+        assert error.remedy
+        return
+    assert parse(after) == {**parse(text), **wanted}
+    assert with_values(after, wanted) == after
+
+
+@given(st.dictionaries(keys, values, min_size=1), st.dictionaries(keys, values, max_size=4))
+def test_an_orderly_file_can_always_be_edited(present: dict[str, str], wanted: dict[str, str]) -> None:
+    if any(all(quote in value for quote in "'`") and ('"' in value or "\\n" in value) for value in [*present.values(), *wanted.values()]):
+        return
+    assert parse(with_values(with_values("", present), wanted)) == {**present, **wanted}
+
+
+def test_everything_else_stays() -> None:
+    text = "# head\r\nexport A = 'one' # why\r\n\r\nB=two\r\nJUNK\r\n"
+    assert with_values(text, {"A": "x y", "C": "3"}) == "# head\r\nexport A = 'x y' # why\r\n\r\nB=two\r\nJUNK\r\nC=3\r\n"
+
+
+def test_last_assignment_is_the_one_that_is_changed() -> None:
+    assert with_values("A=1\nA=2\n", {"A": "3"}) == "A=1\nA=3\n"
+
+
+def test_a_missing_last_line_end_is_added() -> None:
+    assert with_values("A=1", {"B": "2"}) == "A=1\nB=2\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted", "says"),
+    [
+        ('A="1\nC="x"\n', {"A": "2"}, "cannot be changed safely: A "),  # the first quote ends before the x
+        ("", {"B": "'`\"\\n"}, "every kind of quote"),
+        ("", {"B": "a\rb"}, "carriage return"),
+        ("", {"1B": "a"}, "not the name"),
+        ("", {"B=C": "a"}, "not the name"),
+    ],
+)
+def test_refused(text: str, wanted: dict[str, str], says: str) -> None:
+    with pytest.raises(EcommusError, match=says):
+        with_values(text, wanted)
+
+
+def test_no_file(tmp_path: object) -> None:
+    with pytest.raises(EcommusError, match="does not exist"):
+        read(f"{tmp_path}/none")

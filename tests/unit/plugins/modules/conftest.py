@@ -1,0 +1,35 @@
+# Copyright (c) 2026 MD Labs
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs a module as Ansible does: a process that takes JSON and answers JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import typing as t
+
+import pytest
+
+Call = t.Callable[..., t.Tuple[t.Dict[str, t.Any], str]]
+
+
+@pytest.fixture
+def call() -> Call:
+    """``call(module, **arguments)`` answers the module's result, and all that it printed."""
+
+    def run(module: t.Any, **arguments: t.Any) -> tuple[dict[str, t.Any], str]:
+        process = subprocess.run(
+            [sys.executable, module.__file__],
+            input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
+            capture_output=True,
+            check=False,
+            text=True,
+            timeout=300,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        return json.loads(process.stdout), process.stdout + process.stderr
+
+    return run
