@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import typing as t
+import urllib.parse
 
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 
@@ -20,6 +21,9 @@ _QUOTES = "\"'`"
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Written without quotes: nothing that node, a shell or systemd's EnvironmentFile would read differently.
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=-]*")
+_SECRET_NAME = re.compile(r"SECRET|TOKEN|PASSW|JWT|KEY|CREDENTIAL|DSN|SALT", re.IGNORECASE)
+_NO_SECRET_NAME = re.compile(r"(_FILE|_PATH|_DIR|_ID|_EXPIRY|_URL)$", re.IGNORECASE)
+_URL_WITH_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#:]*:(?P<password>[^/?#]*)@", re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +52,16 @@ def load(path: str) -> str:
         raise EcommusError(
             f"the environment file {path} cannot be read: {error.strerror}", "correct its path, or run as the user that owns the shop"
         ) from None
+
+
+def secrets(variables: t.Mapping[str, str]) -> list[str]:
+    """The values of *variables* that must not appear in any output: those named like a secret, and passwords inside URLs."""
+    found = [value for key, value in variables.items() if _SECRET_NAME.search(key) and not _NO_SECRET_NAME.search(key)]
+    for value in variables.values():
+        url = _URL_WITH_PASSWORD.match(value)
+        if url:
+            found += [value, url["password"], urllib.parse.unquote(url["password"])]
+    return found
 
 
 def parse(text: str) -> dict[str, str]:

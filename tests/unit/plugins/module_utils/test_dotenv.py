@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.mdlabs.ecommus.plugins.module_utils._dotenv import entries, parse, read, with_values
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._dotenv import entries, parse, read, secrets, with_values
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -103,3 +103,16 @@ def test_refused(text: str, wanted: dict[str, str], says: str) -> None:
 def test_no_file(tmp_path: object) -> None:
     with pytest.raises(EcommusError, match="does not exist"):
         read(f"{tmp_path}/none")
+
+
+def test_secrets() -> None:
+    variables = {
+        "DATABASE_URL": "postgresql://shop:p%40ss@127.0.0.1:5432/shop",
+        "JWT_SECRET": "signs-tokens",
+        "JWT_PRIVATE_KEY_FILE": "/opt/ecommus/keys/jwt.pem",
+        "JWT_KEY_ID": "2026-11",
+        "NPM_REGISTRY_TOKEN": "npm-token",
+        "API_URL": "https://api.shop.test:8443/x@y",
+        "NODE_ENV": "production",
+    }
+    assert set(secrets(variables)) == {variables["DATABASE_URL"], "p%40ss", "p@ss", "signs-tokens", "npm-token"}

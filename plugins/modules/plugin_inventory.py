@@ -1,0 +1,255 @@
+#!/usr/bin/python
+# Copyright (c) 2026 MD Labs
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: plugin_inventory
+short_description: List the plugins of a shop, and judge whether two lists differ in more than version bumps
+version_added: 0.1.0
+description:
+  - With O(state=captured) runs the shop's own C(list-plugins.ts) and returns what it lists.
+  - With O(state=compared) compares two lists. Only version bumps pass; a plugin that is missing, older, disabled or otherwise
+    different does not, and a new one passes only if it is allowed.
+  - The product does not document the format of its list. Lines of C(name@version ...), JSON and tables are understood;
+    any other line is kept and must be the same in both lists.
+author:
+  - MD Labs (@mdlabs)
+attributes:
+  check_mode:
+    support: full
+    description: Reads as usual and does not write O(dest).
+  diff_mode:
+    support: full
+    description: Shows both lists with O(state=compared).
+options:
+  state:
+    description: What to do, see above.
+    type: str
+    choices: [captured, compared]
+    default: captured
+  root:
+    description: The checkout whose plugins are listed; required with O(state=captured).
+    type: path
+  env_file:
+    description: The shop's environment file. Defaults to C(.env) in O(root).
+    type: path
+  database_url:
+    description: Goes before the one in O(env_file).
+    type: str
+  database_url_key:
+    description: Name of the variable in O(env_file) that holds the database URL.
+    type: str
+    default: DATABASE_URL
+  path_prefix:
+    description: Directories put in front of PATH, such as the one of the shop's own node.
+    type: list
+    elements: path
+    default: []
+  script:
+    description: The program that lists the plugins, below O(root).
+    type: str
+    default: apps/api/src/cli/list-plugins.ts
+  timeout:
+    description: Seconds that the program may take.
+    type: int
+    default: 120
+  dest:
+    description: File that the program's output is written to as it is, with mode 0600.
+    type: path
+  before:
+    description: The earlier list, for O(state=compared). The text that the program printed, or a path that begins with a slash.
+    type: str
+  after:
+    description: The later list, for O(state=compared). The text that the program printed, or a path that begins with a slash.
+    type: str
+  allow:
+    description: Names of plugins whose differences are reported and pass.
+    type: list
+    elements: str
+    default: []
+  allow_added:
+    description: Whether new plugins pass.
+    type: bool
+    default: false
+"""
+
+EXAMPLES = r"""
+- name: Capture the plugins before the upgrade
+  mdlabs.ecommus.plugin_inventory:
+    root: /opt/ecommus
+    dest: /var/lib/ecommus-upgrade/plugins-before.txt
+
+- name: Compare
+  mdlabs.ecommus.plugin_inventory:
+    state: compared
+    before: /var/lib/ecommus-upgrade/plugins-before.txt
+    after: /var/lib/ecommus-upgrade/plugins-after.txt
+    allow: ["@acme/erp"]
+  register: plugins
+  failed_when: plugins.verdict != 'ok'
+"""
+
+RETURN = r"""
+plugins:
+  description: What is listed, by name; with O(state=compared) the later list.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name: {description: Name of the package., type: str, sample: "@ecommus-plugin/efactura-ro"}
+    version: {description: Its version as listed., type: str, sample: 1.2.0}
+    origin: {description: "V(built-in), V(premium), V(private), another word of the list, or empty.", type: str, sample: premium}
+    enabled: {description: V(null) where the list does not say., type: bool, sample: true}
+    notes: {description: What else the list says about it., type: list, elements: str, sample: []}
+unknown:
+  description: Lines that were not understood; with O(state=compared) those of the later list.
+  returned: success
+  type: list
+  elements: str
+  sample: []
+raw:
+  description: What the program printed, with secrets replaced.
+  returned: with O(state=captured)
+  type: str
+dest:
+  description: Where the output was written.
+  returned: with O(state=captured)
+  type: str
+verdict:
+  description: V(ok) if only versions went up, else V(changed).
+  returned: with O(state=compared)
+  type: str
+  sample: ok
+problems:
+  description: What is more than a version bump, one sentence each.
+  returned: with O(state=compared)
+  type: list
+  elements: str
+  sample: ["@acme/erp 0.9.0 is missing"]
+bumps:
+  description: Plugins whose version went up, with C(name), C(from), C(to) and C(kind) (V(patch), V(minor) or V(major)).
+  returned: with O(state=compared)
+  type: list
+  elements: dict
+  sample: [{name: "@ecommus-plugin/efactura-ro", from: 1.2.0, to: 1.3.0, kind: minor}]
+downgraded:
+  description: Plugins whose version went down, with C(name), C(from) and C(to).
+  returned: with O(state=compared)
+  type: list
+  elements: dict
+  sample: []
+altered:
+  description: Other differences of plugins in both lists, with C(name), C(field), C(from) and C(to).
+  returned: with O(state=compared)
+  type: list
+  elements: dict
+  sample: []
+missing:
+  description: Plugins that only the earlier list has.
+  returned: with O(state=compared)
+  type: list
+  elements: str
+  sample: []
+added:
+  description: Plugins that only the later list has.
+  returned: with O(state=compared)
+  type: list
+  elements: str
+  sample: []
+disabled:
+  description: Plugins that are disabled now and were not.
+  returned: with O(state=compared)
+  type: list
+  elements: str
+  sample: []
+"""
+
+import dataclasses
+import os
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _dotenv, _plugins
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._argspec import run_module
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._files import write_atomic
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._shop_cli import run_script
+
+ARGUMENTS: dict[str, t.Any] = {
+    "state": {"type": "str", "choices": ["captured", "compared"], "default": "captured"},
+    "root": {"type": "path"},
+    "env_file": {"type": "path"},
+    "database_url": {"type": "str", "no_log": True},
+    "database_url_key": {"type": "str", "default": "DATABASE_URL", "no_log": False},
+    "path_prefix": {"type": "list", "elements": "path", "default": []},
+    "script": {"type": "str", "default": "apps/api/src/cli/list-plugins.ts"},
+    "timeout": {"type": "int", "default": 120},
+    "dest": {"type": "path"},
+    "before": {"type": "str"},
+    "after": {"type": "str"},
+    "allow": {"type": "list", "elements": "str", "default": []},
+    "allow_added": {"type": "bool", "default": False},
+}
+
+
+def main(module: AnsibleModule) -> dict[str, t.Any]:
+    return _capture(module) if module.params["state"] == "captured" else _compare(module.params)
+
+
+def _capture(module: AnsibleModule) -> dict[str, t.Any]:
+    options = module.params
+    variables = _dotenv.read(options["env_file"] or os.path.join(options["root"], ".env"))
+    result = run_script(
+        options["root"],
+        options["script"],
+        variables=variables,
+        database_url=options["database_url"] or variables.get(options["database_url_key"], ""),
+        database_url_key=options["database_url_key"],
+        path_prefix=options["path_prefix"],
+        timeout=options["timeout"],
+    )
+    if result.code != 0 or not result.output.strip():
+        problem = f"failed with exit code {result.code}" if result.code else "printed nothing"
+        raise EcommusError(f"{options['script']} {problem}", "run it by hand in the checkout and mend what it says", log=result.tail())
+    if options["dest"] and not module.check_mode:
+        write_atomic(options["dest"], result.output)
+    return {**_described(_plugins.parse(result.output)), "raw": result.output, "dest": options["dest"]}
+
+
+def _compare(options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    before, after = (_plugins.parse(_text(options[side])) for side in ("before", "after"))
+    found = _plugins.compare(before, after, allow=options["allow"], allow_added=options["allow_added"])
+    return {
+        **_described(after),
+        **dataclasses.asdict(found),
+        "verdict": found.verdict,
+        "diff": {"before_header": "plugins before", "after_header": "plugins after", "before": _lines(before), "after": _lines(after)},
+    }
+
+
+def _text(source: str) -> str:
+    if not source.startswith("/"):
+        return source
+    try:
+        with open(source, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError as error:
+        raise EcommusError(f"the plugin list {source} cannot be read: {error.strerror}", "capture it first") from None
+
+
+def _described(listing: _plugins.Listing) -> dict[str, t.Any]:
+    return {"plugins": [dataclasses.asdict(plugin) for plugin in listing.plugins], "unknown": list(listing.unknown)}
+
+
+def _lines(listing: _plugins.Listing) -> str:
+    """The list in one form, so that a diff shows what matters."""
+    state = {True: "enabled", False: "disabled", None: ""}
+    lines = [" ".join((f"{p.name}@{p.version}", p.origin, state[p.enabled], *p.notes)).strip() for p in listing.plugins]
+    return "".join(f"{line}\n" for line in [*lines, *listing.unknown])
+
+
+if __name__ == "__main__":
+    run_module(main, ARGUMENTS, required_if=[("state", "captured", ["root"]), ("state", "compared", ["before", "after"])])
