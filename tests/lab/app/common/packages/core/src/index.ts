@@ -1,5 +1,4 @@
 export * from './config.ts'
 export * from './events.ts'
 export * from './license.ts'
-export * from './root.ts'
 export * from './version.ts'

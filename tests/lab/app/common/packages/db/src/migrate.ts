@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import pg from 'pg'
-import { loadEnv } from '@ecommus/core'
+import { loadEnv } from '@ecommus/runtime'
 import { applyMigration, hash } from './apply.ts'
 
 const LOCK = 0x65636f6d // "ecom": two runners at once take turns

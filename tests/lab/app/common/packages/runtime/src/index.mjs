@@ -1,2 +1,3 @@
+export { findRoot, loadEnv } from './root.mjs'
 export { serve } from './serve.mjs'
 export { staticFiles } from './static.mjs'

@@ -3,10 +3,13 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 /**
- * The root of the monorepo a module belongs to: the first folder above its real path whose package.json has workspaces.
- * Node resolves links before it sets import.meta.url, so a process started through a link finds its own release.
+ * The root of the monorepo that a module belongs to: the first folder above its real path whose package.json has workspaces.
+ * Node resolves links before it sets import.meta.url, so a process that was started through a link finds its own release.
+ *
+ * @param {string} moduleUrl import.meta.url of the caller
+ * @returns {string}
  */
-export function findRoot(moduleUrl: string): string {
+export function findRoot(moduleUrl) {
   let folder = dirname(fileURLToPath(moduleUrl))
   while (folder !== dirname(folder)) {
     const manifest = join(folder, 'package.json')
@@ -16,14 +19,15 @@ export function findRoot(moduleUrl: string): string {
   throw new Error(`no ecommus root above ${fileURLToPath(moduleUrl)}`)
 }
 
-/** Reads <root>/.env into process.env, where what is already set wins, and returns the root. */
-export function loadEnv(moduleUrl: string): string {
+/**
+ * Reads <root>/.env into process.env, where what is already set wins.
+ *
+ * @param {string} moduleUrl import.meta.url of the caller
+ * @returns {string} the root
+ */
+export function loadEnv(moduleUrl) {
   const root = findRoot(moduleUrl)
   const file = join(root, '.env')
   if (existsSync(file)) process.loadEnvFile(file)
   return root
-}
-
-export function coreVersion(root: string): string {
-  return JSON.parse(readFileSync(join(root, 'packages/core/package.json'), 'utf8')).version
 }

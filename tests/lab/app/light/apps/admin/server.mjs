@@ -1,0 +1,3 @@
+import { start } from '@ecommus/mini-ssr/server'
+
+await start(import.meta.url, 3001, { '/api/health': () => ({ ok: true }) })

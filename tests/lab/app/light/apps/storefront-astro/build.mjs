@@ -1,0 +1,3 @@
+import { buildApp } from '@ecommus/mini-ssr/build'
+
+await buildApp()
