@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from . import processes
@@ -97,9 +96,7 @@ class Postgres:
         with self.connect() as connection:
             right = sql.SQL("CREATEDB" if database.createdb else "NOCREATEDB")
             connection.execute(
-                sql.SQL("CREATE ROLE {} LOGIN {} PASSWORD {}").format(
-                    sql.Identifier(database.role), right, sql.Literal(password)
-                )
+                sql.SQL("CREATE ROLE {} LOGIN {} PASSWORD {}").format(sql.Identifier(database.role), right, sql.Literal(password))
             )
             if database.dba:
                 connection.execute(
@@ -126,9 +123,7 @@ class Postgres:
     def databases_of(self, *roles: str) -> list[str]:
         """Names of the databases that one of the roles owns."""
         with self.connect() as connection:
-            rows = connection.execute(
-                "SELECT datname FROM pg_database WHERE pg_get_userbyid(datdba) = ANY(%s) ORDER BY 1", [list(roles)]
-            )
+            rows = connection.execute("SELECT datname FROM pg_database WHERE pg_get_userbyid(datdba) = ANY(%s) ORDER BY 1", [list(roles)])
             return [name for (name,) in rows]
 
     def drop_database(self, name: str) -> None:

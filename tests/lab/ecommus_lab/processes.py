@@ -5,6 +5,7 @@ A process is remembered as pid plus start time, because a pid alone may by now b
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -34,9 +35,7 @@ def start_time(pid: int) -> int | None:
 def spawn(argv: list[str], pid_file: Path, log: Path, env: dict[str, str], cwd: Path | None = None) -> int:
     """Starts a daemon in its own session, its output in ``log``; returns its pid, also kept in ``pid_file``."""
     with log.open("ab") as output:
-        process = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, cwd=cwd, start_new_session=True
-        )
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=env, cwd=cwd, start_new_session=True)
     _children[process.pid] = process
     pid_file.parent.mkdir(parents=True, exist_ok=True)
     pid_file.write_text(json.dumps({"pid": process.pid, "start": start_time(process.pid)}))
@@ -121,7 +120,5 @@ def bindable(port: int) -> bool:
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass

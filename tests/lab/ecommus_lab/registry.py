@@ -7,8 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -107,33 +105,9 @@ class Registry:
 
     # --- packages --------------------------------------------------------------------------------
 
-    def publish(self, directory: Path) -> None:
-        """Publishes one package as the vendor; a version that is there already stays.
-
-        :raises LabError: npm refused.
-        """
-        manifest = json.loads((directory / "package.json").read_text())
-        if manifest["version"] in self.versions(manifest["name"]):
-            return
-        self._npm(["publish", "--ignore-scripts", "--access=restricted"], directory)
-
     def withdraw(self, name: str, version: str) -> None:
         """Takes a version away, as the vendor does with old ones."""
         self._npm(["unpublish", "--force", f"{name}@{version}"], self.directory)
-
-    def versions(self, name: str) -> list[str]:
-        """Versions of a package, as the vendor sees them."""
-        request = urllib.request.Request(  # noqa: S310
-            self.config.registry_url + name.replace("/", "%2f"),
-            headers={"Authorization": f"Bearer {self.vendor_token}"},
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-                return list(json.load(answer)["versions"])
-        except urllib.error.HTTPError as error:
-            if error.code == 404:
-                return []
-            raise
 
     def _npm(self, arguments: list[str], directory: Path) -> None:
         userconfig = self.directory / "vendor.npmrc"
@@ -149,9 +123,7 @@ class Registry:
             npm_config_cache=str(self.config.cache / "npm"),
         )
         command = [str(self.config.bin / "npm"), *arguments, "--loglevel=error"]
-        done = subprocess.run(
-            command, cwd=directory, env=env, capture_output=True, text=True, timeout=120, check=False
-        )
+        done = subprocess.run(command, cwd=directory, env=env, capture_output=True, text=True, timeout=120, check=False)
         if done.returncode:
             raise LabError(f"npm {arguments[0]} failed in {directory}: {done.stderr.strip()}")
 

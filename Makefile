@@ -1,0 +1,57 @@
+# `make help` tells what there is. Every target sets up what it needs.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv/bin
+LAB := PYTHONPATH=tests/lab $(VENV)/python -m ecommus_lab
+FLAVOUR ?= full
+VERSION ?= v1.4.0
+
+export ANSIBLE_HOME ?= $(CURDIR)/.ansible
+
+.PHONY: help demo test unit integration lab lab-status lab-down lint bench clean \
+	setup-controller setup-lab setup-test setup-lint
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  FLAVOUR=light   with lab or demo: a small build of the same shops, ready much sooner"
+
+setup-controller setup-lab setup-test setup-lint:
+	@scripts/setup $(@:setup-%=%)
+
+lab: setup-lab ## Start three shops at v1.3.2 (or say that they run)
+	@$(LAB) up --flavour $(FLAVOUR)
+
+lab-status: setup-lab ## Show what runs
+	@$(LAB) status
+
+lab-down: setup-controller ## Stop the lab and remove what it left
+	@$(LAB) down
+
+demo: setup-lab ## Start the lab and upgrade its shops to v1.4.0
+	@$(LAB) up --flavour $(FLAVOUR)
+	@$(VENV)/ansible-playbook playbooks/upgrade.yml -i inventories/lab -e version=$(VERSION)
+	@$(LAB) hints
+
+test: unit integration ## Run all tests
+
+unit: setup-test ## Run the tests that need no service
+	@$(VENV)/python -m pytest tests/unit
+
+integration: setup-test ## Run the tests on the lab: real upgrades and rollbacks
+	@$(VENV)/python -m pytest tests/integration
+
+lint: setup-lint ## Check style, types, YAML and Ansible
+	@$(VENV)/ruff check .
+	@$(VENV)/ruff format --check tests/lab/ecommus_lab
+	@$(VENV)/mypy plugins/module_utils tests/lab/ecommus_lab
+	@$(VENV)/yamllint --strict .
+	@$(VENV)/ansible-lint
+
+bench: setup-test ## Compare with the documented procedure typed as a shell script
+	@$(VENV)/python tests/bench/bench.py
+
+clean: lab-down ## Remove everything that was made: lab, tools, caches, environment
+	@rm -rf .lab .cache .venv .ansible .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
