@@ -23,6 +23,7 @@ from .postgres import Postgres
 from .proxy import Proxy
 from .registry import Registry
 from .running import RunningShop
+from .seed import admin_probe, seed
 from .shops import Installer, ShopSecrets
 from .sshd import Sshd, available
 from .vendor import Vendor
@@ -215,7 +216,7 @@ class Lab:
 
     def _host_vars(self, shop: Shop) -> dict[str, Any]:
         installer = self.installer(shop.name)
-        return host_vars(self.config, installer, self.vendor, self.vendor.admin(shop), bool(self.state.get("ssh")))
+        return host_vars(self.config, installer, self.vendor, admin_probe(installer), bool(self.state.get("ssh")))
 
     def _start_sshd(self) -> None:
         reason = available()
@@ -248,7 +249,7 @@ class Lab:
         self.postgres.create_roles(shop, installer.secrets.database_password, installer.secrets.dba_password)
         self.postgres.create_database(database.name, database.role)
         installer.migrate()
-        self.vendor.seed(shop, installer.database_url, self.state["orders"])
+        seed(self.config, installer, self.state["orders"])
         self.postgres.freeze(database.name, _pristine(shop))
 
     def _drop_databases(self, shop: Shop) -> None:

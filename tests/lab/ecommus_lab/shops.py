@@ -43,12 +43,13 @@ class ShopSecrets:
     jwt_secret: str
     data_key: str
     checkout_session_secret: str
+    admin_password: str
 
     @classmethod
     def generate(cls, shop: Shop) -> ShopSecrets:
         word = secrets.token_urlsafe
         special = SPECIAL if shop.database.special_password else ""
-        return cls(special + word(12), word(18), f"ecn_{word(24)}", word(48), word(32), word(48))
+        return cls(special + word(12), word(18), f"ecn_{word(24)}", word(48), word(32), word(48), word(12))
 
     def as_dict(self) -> dict[str, str]:
         return asdict(self)
