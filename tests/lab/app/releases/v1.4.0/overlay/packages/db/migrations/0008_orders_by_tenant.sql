@@ -1,0 +1,1 @@
+CREATE INDEX orders_tenant_placed ON orders (tenant_id, placed_at DESC);
