@@ -9,6 +9,8 @@ FLAVOUR ?= full
 VERSION ?= v1.4.0
 
 export ANSIBLE_HOME ?= $(CURDIR)/.ansible
+# A lab that is down is an error, not an empty inventory.
+export ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED := true
 
 .PHONY: help demo test unit integration lab lab-status lab-down lint bench clean \
 	setup-controller setup-lab setup-test setup-lint

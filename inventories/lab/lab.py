@@ -2,9 +2,11 @@
 # Copyright (c) 2026 MD Labs
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Inventory script: the shops of the running lab (see tests/lab/README.md)."""
-
-from __future__ import annotations
+#
+# Inventory script: the shops of the running lab (see tests/lab/README.md).
+#
+# No docstring, and an import as first line: when this script fails, Ansible reads its text as an INI inventory,
+# and must stumble at once instead of taking a sentence for a host.
 
 import json
 import os

@@ -19,6 +19,8 @@ WORKERS = "workers"
 
 # Linux: sizeof(sockaddr_un.sun_path), with the terminating zero.
 MAX_SOCKET_PATH = 108
+# The longest socket names below .lab/run: pm2's, and that of an SSH connection while it is being made.
+SOCKETS = ("shops/xxxxxx/pm2/rpc.sock", f"ssh/cp/{'x' * 10}.{'x' * 16}")
 
 
 class LabError(Exception):
@@ -157,7 +159,7 @@ class Shop:
 def load_shops(config: LabConfig, names: list[str] | None = None) -> list[Shop]:
     """Reads ``shops.yml``; ``names`` picks some of the shops.
 
-    :raises LabError: an unknown shop, or a path too long for pm2's sockets.
+    :raises LabError: an unknown shop, or a path too long for sockets.
     """
     import yaml
 
@@ -166,13 +168,9 @@ def load_shops(config: LabConfig, names: list[str] | None = None) -> list[Shop]:
     if unknown:
         raise LabError(f"no such shop: {', '.join(unknown)}. There are: {', '.join(table)}")
     shops = [_shop(config, index, name, entry) for index, (name, entry) in enumerate(table.items())]
-    for shop in shops:
-        length = len(os.fsencode(shop.pm2_home / "rpc.sock"))
-        if length >= MAX_SOCKET_PATH:
-            raise LabError(
-                f"the path of the lab is {length - MAX_SOCKET_PATH + 1} bytes too long for pm2's sockets:"
-                " set ECOMMUS_LAB_HOME to a shorter one"
-            )
+    excess = max(len(os.fsencode(config.run / name)) for name in SOCKETS) - MAX_SOCKET_PATH + 1
+    if excess > 0:
+        raise LabError(f"the path {config.home} is {excess} bytes too long for sockets below it: set ECOMMUS_LAB_HOME to a shorter one")
     return [shop for shop in shops if not names or shop.name in names]
 
 

@@ -80,15 +80,13 @@ def _ssh(config: LabConfig) -> dict[str, Any]:
         "GlobalKnownHostsFile": "/dev/null",
         "StrictHostKeyChecking": "yes",
         "IdentitiesOnly": "yes",
-        # Kept below .lab/run, so that `down` can end what Ansible leaves open.
-        "ControlMaster": "auto",
-        "ControlPersist": "60s",
-        "ControlPath": shlex.quote(str(sshd.control / "%C")),
     }
     return {
         "ansible_host": "127.0.0.1",
         "ansible_port": config.sshd_port,
         "ansible_user": sshd.user,
         "ansible_ssh_private_key_file": str(sshd.key),
+        # Kept below .lab/run, so that `down` can end what Ansible leaves open.
+        "ansible_control_path_dir": str(sshd.control),
         "ansible_ssh_common_args": " ".join(["-F /dev/null", *(f"-o {name}={value}" for name, value in options.items())]),
     }

@@ -266,7 +266,7 @@ class Lab:
     def _end(self, keep_logs: bool = False) -> None:
         for name in self._shops:
             self.installer(name).pm2.kill()
-        for service in reversed(self._services):
+        for service in (self.sshd, self.proxy, self.registry, self.postgres):
             service.stop()
         if keep_logs:
             self._keep_logs()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -50,26 +52,26 @@ class Pm2:
         """Pid of the shop's daemon, if the process of that number is really it."""
         try:
             pid = int((self.shop.pm2_home / "pm2.pid").read_text())
-            environ = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+            return pid if self._marked(Path(f"/proc/{pid}")) else None
         except (FileNotFoundError, PermissionError, ProcessLookupError, ValueError):
             return None
-        return pid if os.fsencode(f"PM2_HOME={self.shop.pm2_home}") in environ else None
 
     def kill(self) -> None:
-        """Ends the daemon and everything it started, also what its own list has lost."""
-        pid = self.daemon()
-        if pid is None:
-            return
-        children = _children(pid)
-        try:
-            self("kill")
-        finally:
-            processes.end([pid, *children])
+        """Ends the daemon at once, then everything it started, also what its own list has lost."""
+        daemon = self.daemon()
+        if daemon is not None:
+            processes.end([daemon], signal.SIGKILL)  # first, or it would start the others anew
+        processes.end(self._processes_of_home(), signal.SIGKILL)
 
+    def _processes_of_home(self) -> list[int]:
+        """Our node's processes with this PM2_HOME; the shell of somebody who looks at the shop is none."""
+        node = (self.config.tools / "node/bin/node").resolve()
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(FileNotFoundError, PermissionError, ProcessLookupError):
+                if (entry / "exe").readlink() == node and self._marked(entry):
+                    found.append(int(entry.name))
+        return found
 
-def _children(parent: int) -> list[int]:
-    try:
-        tasks = Path(f"/proc/{parent}/task").iterdir()
-        return [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
-    except (FileNotFoundError, ProcessLookupError):
-        return []
+    def _marked(self, entry: Path) -> bool:
+        return os.fsencode(f"PM2_HOME={self.shop.pm2_home}") in (entry / "environ").read_bytes().split(b"\0")

@@ -63,14 +63,14 @@ def stop(pid_file: Path, how: signal.Signals = signal.SIGTERM, patience: float =
     pid_file.unlink(missing_ok=True)
 
 
-def end(pids: list[int], patience: float = 10) -> None:
-    """Ends processes known by pid: SIGTERM, then SIGKILL, each only while it is the same process."""
+def end(pids: list[int], how: signal.Signals = signal.SIGTERM, patience: float = 10) -> None:
+    """Ends processes known by pid, each only while it is the same process; after ``patience`` seconds with SIGKILL."""
     known = {pid: start_time(pid) for pid in pids}
 
     def alive() -> list[int]:
         return [pid for pid, start in known.items() if start is not None and start_time(pid) == start]
 
-    for attempt in (signal.SIGTERM, signal.SIGKILL):
+    for attempt in (how, signal.SIGKILL):
         for pid in alive():
             _signal(pid, attempt)
         if wait_until(lambda: not alive(), patience):
