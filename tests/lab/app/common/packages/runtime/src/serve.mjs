@@ -12,7 +12,7 @@ const CLOSE_MS = 5000
  *
  * @param {object} service
  * @param {import('node:http').Server} service.server
- * @param {() => Promise<unknown>} [service.listen] defaults to server.listen(PORT, HOST)
+ * @param {(address: { host: string, port: number }) => Promise<unknown>} [service.listen] defaults to server.listen(PORT, HOST)
  * @param {() => Promise<unknown>} [service.ready] resolves when requests can be answered
  * @param {() => Promise<unknown>} [service.close] releases what the process holds, after the last response
  * @param {number} service.port used when PORT is not set
