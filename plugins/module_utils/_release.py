@@ -47,7 +47,7 @@ def fetch(paths: Paths, remote: str, version: str, commit: str, allowed_signers:
 def reached(directory: str, commit: str, stage: str) -> bool:
     """Whether *directory* holds *commit* and is prepared as far as *stage* (one of :data:`STAGES`)."""
     marker = _layout.read_marker(directory)
-    have = marker.get("prepared")
+    have = str(marker.get("prepared"))
     return bool(marker.get("commit") == commit and have in STAGES and STAGES.index(have) >= STAGES.index(stage))
 
 

@@ -1,0 +1,81 @@
+# Copyright (c) 2026 MD Labs
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Checks of the database: reachable, owned, with room for a snapshot and for its copy."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _postgres
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._preflight import WARNING, Finding, Subject, check
+
+MIB = 1024 * 1024
+LONG_SECONDS = 60  # a transaction older than this is no request of a shop
+
+
+@check("The database answers", "database")
+def database_reachable(subject: Subject) -> Finding:
+    with _postgres.session(subject.database) as connection:
+        version, size = _postgres.rows(connection, "SELECT current_setting('server_version'), pg_database_size(current_database())")[0]
+    return Finding(True, f"PostgreSQL {version}, {subject.database.database} has {size // MIB} MiB")
+
+
+@check("The way back may create and rename databases", "database")
+def database_rights(subject: Subject) -> Finding:
+    with _postgres.session(subject.database) as connection:
+        owner = _postgres.value(connection, "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()")
+    with _postgres.session(subject.database_admin) as connection:
+        role, creates, owns = _postgres.rows(
+            connection,
+            "SELECT rolname, rolcreatedb OR rolsuper, rolsuper OR pg_has_role(rolname, %s, 'MEMBER') FROM pg_roles WHERE rolname = current_user",
+            [owner],
+        )[0]
+    lacks = [text for right, text in ((creates, "CREATEDB"), (owns, f"membership in the owner {owner}")) if not right]
+    if lacks:
+        return Finding(
+            False,
+            f"the role {role} lacks {' and '.join(lacks)}",
+            f"ALTER ROLE {role} CREATEDB, or give ecommus_database_admin_url a role that has it and is a member of {owner}",
+        )
+    return Finding(True, f"{role} has CREATEDB and is a member of the owner {owner}")
+
+
+@check("No transaction stands in the way of a migration", "database")
+def no_long_transactions(subject: Subject) -> Finding:
+    with _postgres.session(subject.database) as connection:
+        sessions = _postgres.rows(
+            connection,
+            "SELECT pid, extract(epoch FROM now() - xact_start)::int, usename, coalesce(nullif(application_name, ''), '?'), state FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start < now() - make_interval(secs => %s)",
+            [LONG_SECONDS],
+        )
+        prepared = _postgres.rows(connection, "SELECT gid FROM pg_prepared_xacts WHERE database = current_database()")
+    found = [f"pid {pid} of {user} ({application}, {state}) for {seconds} s" for pid, seconds, user, application, state in sessions]
+    found += [f"prepared transaction {gid}" for (gid,) in prepared]
+    if found:
+        return Finding(False, "; ".join(found), "end them (COMMIT, ROLLBACK PREPARED, or pg_terminate_backend after asking their owner)")
+    return Finding(True, f"none is older than {LONG_SECONDS} s, none is prepared")
+
+
+@check("The disk has room for the snapshot", "disk", "database")
+def room_for_snapshot(subject: Subject) -> Finding:
+    place = subject.snapshot_dir
+    while not os.path.isdir(place):
+        place = os.path.dirname(place) or "/"
+    with _postgres.session(subject.database) as connection:
+        tables = _postgres.value(connection, "SELECT coalesce(sum(pg_table_size(oid)), 0)::bigint FROM pg_class WHERE relkind IN ('r', 'm')")
+    free = shutil.disk_usage(place).free
+    # A compressed dump was 12 to 14 % of a shop-like database of 2 GB; half leaves room for data that compresses badly.
+    need = tables // 2
+    found = f"{free // MIB} MiB free in {place}, up to {need // MIB} MiB needed for a dump of {tables // MIB} MiB of tables"
+    return Finding(free > need + 64 * MIB, found, f"free space in {place}, or set ecommus_snapshot_dir to a larger disk")
+
+
+@check("The server's clock agrees with the host's", "host", severity=WARNING)
+def clock_sane(subject: Subject) -> Finding:
+    with _postgres.session(subject.database) as connection:
+        apart = float(_postgres.value(connection, "SELECT abs(extract(epoch FROM clock_timestamp()) - %s)", [time.time()]))
+    return Finding(apart < 30, f"{apart:.1f} s apart", "repair time synchronisation (chrony, systemd-timesyncd)")

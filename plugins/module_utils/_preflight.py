@@ -1,0 +1,178 @@
+# Copyright (c) 2026 MD Labs
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Named checks before anything is changed: all run, all are reported at once.
+
+A check is a function of a :class:`Subject` that returns a :class:`Finding`; ``_checks_*.py`` hold them by subject.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import datetime
+import functools
+import json
+import os
+import typing as t
+
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _dotenv, _git, _layout, _postgres
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
+
+ERROR, WARNING = "error", "warning"
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """What is checked: the install, the release that is to come, and how to reach both."""
+
+    paths: _layout.Paths
+    layout: str
+    version: str
+    commit: str
+    services: t.Sequence[t.Mapping[str, t.Any]] = ()
+    workers_process: str = ""
+    resolve: str = ""
+    ca_path: str = ""
+    env_file: str = ""
+    env_given: t.Sequence[str] = ()
+    database_url_key: str = "DATABASE_URL"
+    database_admin_url: str = dataclasses.field(default="", repr=False)
+    pg_bin_dir: str = ""
+    snapshot_dir: str = ""
+    pm2_home: str = ""
+    path_prefix: t.Sequence[str] = ()
+    npm_token: str = dataclasses.field(default="", repr=False)
+
+    @functools.cached_property
+    def environment(self) -> dict[str, str]:
+        """The shop's own environment file."""
+        return _dotenv.read(self.env_file)
+
+    @functools.cached_property
+    def database(self) -> _postgres.Target:
+        """The shop's database."""
+        url = self.environment.get(self.database_url_key, "")
+        if not url:
+            raise EcommusError(f"{self.env_file} has no {self.database_url_key}", "set ecommus_database_url_key to the key that holds the address")
+        return _postgres.Target.from_url(url)
+
+    @property
+    def database_admin(self) -> _postgres.Target:
+        """The role that creates databases: the one for it where there is one, else the shop's own."""
+        return _postgres.Target.from_url(self.database_admin_url) if self.database_admin_url else self.database
+
+    @property
+    def live(self) -> str:
+        """The real directory of the live release."""
+        return os.path.realpath(self.paths.root)
+
+    def file(self, path: str) -> str | None:
+        """A file of the release that is to come."""
+        return _git.file_at(self.paths.repository, self.commit, path)
+
+    def json(self, path: str) -> dict[str, t.Any]:
+        """A JSON file of the release that is to come; empty where there is none."""
+        text = self.file(path)
+        content = json.loads(text) if text else {}
+        return content if isinstance(content, dict) else {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """What a check found; the remedy counts only when it is not ``ok``."""
+
+    ok: bool
+    found: str
+    remedy: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """A named check. ``error`` stops the run, ``warning`` is reported."""
+
+    name: str
+    label: str
+    severity: str
+    tags: tuple[str, ...]
+    run: t.Callable[[Subject], Finding]
+
+
+CHECKS: dict[str, Check] = {}
+
+
+def check(label: str, *tags: str, severity: str = ERROR) -> t.Callable[[t.Callable[[Subject], Finding]], t.Callable[[Subject], Finding]]:
+    """Register a function as the check of its own name."""
+
+    def register(function: t.Callable[[Subject], Finding]) -> t.Callable[[Subject], Finding]:
+        CHECKS[function.__name__] = Check(function.__name__, label, severity, tags, function)
+        return function
+
+    return register
+
+
+@dataclasses.dataclass(frozen=True)
+class Waiver:
+    """A check that an operator lets fail, why, and until when (a date, inclusive)."""
+
+    check: str
+    reason: str
+    until: str
+
+    @classmethod
+    def read(cls, given: t.Mapping[str, t.Any]) -> Waiver:
+        """:raises EcommusError: when a part is missing, the date is none, or there is no such check."""
+        name, reason, until = (str(given.get(key) or "") for key in ("check", "reason", "until"))
+        if name not in CHECKS:
+            raise EcommusError(f"there is no check called {name!r} to waive", f"the checks are: {', '.join(sorted(CHECKS))}")
+        try:
+            datetime.date.fromisoformat(until)
+        except ValueError:
+            raise EcommusError(f"the waiver of {name} has no date in until: {until!r}", "give a day such as 2026-12-31") from None
+        if not reason.strip():
+            raise EcommusError(f"the waiver of {name} has no reason", "say why it may be waived; the report quotes it")
+        return cls(name, reason, until)
+
+    @property
+    def valid(self) -> bool:
+        today = datetime.datetime.now(datetime.timezone.utc).date()
+        return today <= datetime.date.fromisoformat(self.until)
+
+
+def examine(subject: Subject, waivers: t.Sequence[Waiver] = ()) -> list[dict[str, t.Any]]:
+    """Run every check and return all results, those that stop the run first."""
+    waived = {waiver.check: waiver for waiver in waivers}
+    with concurrent.futures.ThreadPoolExecutor(max_workers=4) as pool:
+        results = list(pool.map(lambda one: _result(one, subject, waived.get(one.name)), CHECKS.values()))
+    return sorted(results, key=lambda result: (result["ok"], result["severity"] != ERROR))
+
+
+def _result(one: Check, subject: Subject, waiver: Waiver | None) -> dict[str, t.Any]:
+    try:
+        finding = one.run(subject)
+    except EcommusError as error:
+        finding = Finding(False, error.message, error.remedy)
+    except (OSError, ValueError, KeyError) as error:
+        finding = Finding(False, f"could not be checked: {type(error).__name__}: {error}", "see the details on the host, or waive this check by name")
+    result = {"check": one.name, "label": one.label, "severity": one.severity, "tags": list(one.tags), **dataclasses.asdict(finding)}
+    if finding.ok:
+        result["remedy"] = ""
+    elif waiver is not None:
+        result["waiver"] = dataclasses.asdict(waiver)
+        if waiver.valid:
+            result["severity"] = WARNING
+        else:
+            result["remedy"] = f"{finding.remedy} (its waiver ended on {waiver.until})"
+    return result
+
+
+def stopping(results: t.Iterable[t.Mapping[str, t.Any]]) -> list[t.Mapping[str, t.Any]]:
+    """The results that forbid to go on."""
+    return [result for result in results if not result["ok"] and result["severity"] == ERROR]
+
+
+def refusal(results: t.Sequence[t.Mapping[str, t.Any]]) -> EcommusError:
+    """The error that names everything that stops the run, each with its remedy."""
+    stops = stopping(results)
+    lines = [f"{result['label']}: {result['found']}. Remedy: {result['remedy']}" for result in stops]
+    return EcommusError(f"{len(stops)} of {len(results)} checks stop the upgrade, nothing was changed. " + " | ".join(lines), checks=list(results))

@@ -1,0 +1,83 @@
+# Copyright (c) 2026 MD Labs
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The report of one run on one host: the answer first, then the evidence."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import typing as t
+
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _files
+
+# The phases between which the shop's workers stand still.
+_WINDOW = ("quiesce", "resume")
+
+
+def _seconds(start: str | None, end: str | None) -> float | None:
+    """Seconds between two times of a journal, None where one is missing."""
+    if not start or not end:
+        return None
+    form = "%Y-%m-%dT%H:%M:%S%z"
+    first, last = (datetime.datetime.strptime(text.replace("Z", "+0000"), form) for text in (start, end))
+    return (last - first).total_seconds()
+
+
+def change_window(run: t.Mapping[str, t.Any]) -> float | None:
+    """Seconds from the stop of the workers to their start; None when the run did not stop them."""
+    phases = {phase["name"]: phase for phase in run.get("phases", [])}
+    stopped, started = (phases.get(name) for name in _WINDOW)
+    if stopped is None:
+        return None
+    return _seconds(stopped["started"], started["finished"] if started else run.get("finished"))
+
+
+def outcome(operation: str, run: t.Mapping[str, t.Any], failure: str) -> str:
+    """One word: ``upgraded``, ``rolled_back``, ``unchanged``, ``refused`` (nothing was touched) or ``failed``."""
+    if failure:
+        return "failed" if run.get("phases") else "refused"
+    if not run:
+        return "unchanged"
+    return "upgraded" if operation == "upgrade" else "rolled_back"
+
+
+def build(host: str, operation: str, run: t.Mapping[str, t.Any], prober: t.Mapping[str, t.Any], failure: str, version: str) -> dict[str, t.Any]:
+    """The report as data.
+
+    :param run: the run as the journal has it; empty when none was opened.
+    :param prober: what the prober returned; empty when none ran.
+    :param version: what runs when no run was opened.
+    """
+    source, target = run.get("from", {}), run.get("to", {})
+    totals = prober.get("totals", {})
+    keys = ("requests", "failed", "median_ms", "slowest_ms", "longest_gap_ms")
+    services = {name: {key: figures[key] for key in keys} for name, figures in prober.get("targets", {}).items()}
+    problem, _separator, remedy = failure.partition(" Remedy: ")
+    return {
+        "host": host,
+        "operation": operation,
+        "run_id": run.get("id"),
+        "outcome": outcome(operation, run, failure),
+        "from_version": source.get("version", version),
+        "to_version": target.get("version", version),
+        "started": run.get("started"),
+        "finished": run.get("finished"),
+        "seconds": _seconds(run.get("started"), run.get("finished")),
+        "change_window_seconds": change_window(run),
+        "requests": totals.get("requests"),
+        "requests_failed": totals.get("failed"),
+        "services": services,
+        "snapshot": run.get("facts", {}).get("snapshot", {}).get("path"),
+        "problem": problem.rstrip("."),
+        "remedy": remedy,
+        "evidence": {"run": dict(run), "prober": dict(prober)},
+    }
+
+
+def write(report: dict[str, t.Any], directory: str) -> str:
+    """Write the report as JSON into *directory*; returns its path."""
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    path = os.path.join(directory, "report.json")
+    _files.write_json(path, report)
+    return path

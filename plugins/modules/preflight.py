@@ -1,0 +1,207 @@
+#!/usr/bin/python
+# Copyright (c) 2026 MD Labs
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: preflight
+short_description: Check a shop and its host before an upgrade
+version_added: 0.1.0
+description:
+  - Runs every named check and reports all results at once, each with what was found and, where it fails, the remedy.
+  - Reads only. A failing check of severity C(error) fails the module unless it is waived by name.
+author: [MD Labs (@mdlabs)]
+extends_documentation_fragment: [mdlabs.ecommus.install]
+requirements: [requests >= 2.25, psycopg >= 3.1]
+attributes:
+  check_mode: {support: full, description: Nothing is changed in either mode.}
+  diff_mode: {support: none, description: Nothing is changed.}
+options:
+  version:
+    description: The release that is to come; must be in the mirror of the host (M(mdlabs.ecommus.release) with O(mdlabs.ecommus.release#module:state=fetched)).
+    type: str
+    required: true
+  commit:
+    description: Its commit.
+    type: str
+    required: true
+  layout:
+    description: The layout in which it will be installed.
+    type: str
+    choices: [releases, in_place]
+    default: releases
+  services:
+    description: The services, as C(ecommus_services) of the role P(mdlabs.ecommus.install#role).
+    type: list
+    elements: dict
+    default: []
+  workers_process:
+    description: pm2 name of the workers; empty where there is no such process.
+    type: str
+    default: ""
+  resolve:
+    description: Address that the health probes connect to instead of asking the DNS.
+    type: str
+    default: ""
+  ca_path:
+    description: CA bundle for the health probes.
+    type: path
+    default: ""
+  env_file:
+    description: The shop's environment file.
+    type: path
+    required: true
+  env_given:
+    description: Names of the keys that the inventory has values for.
+    type: list
+    elements: str
+    default: []
+  database_url_key:
+    description: Key of the environment file that holds the address of the database.
+    type: str
+    default: DATABASE_URL
+  admin_url:
+    description: Address of the role that creates databases, where it is not the shop's own.
+    type: str
+    default: ""
+  bin_dir:
+    description: Where the programs of PostgreSQL are.
+    type: path
+    default: ""
+  snapshot_dir:
+    description: Where the snapshot will be written.
+    type: path
+    default: /backup
+  pm2_home:
+    description: PM2_HOME of the shop's daemon.
+    type: path
+    required: true
+  npm_token:
+    description: Token of the private registry; empty means C(NPM_REGISTRY_TOKEN) of the environment file.
+    type: str
+    default: ""
+  waivers:
+    description: Checks that may fail.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      check:
+        description: Name of the check.
+        type: str
+        required: true
+      reason:
+        description: Why; it is quoted in the report.
+        type: str
+        required: true
+      until:
+        description: The last day (C(YYYY-MM-DD)) on which the waiver holds.
+        type: str
+        required: true
+  fail:
+    description: Whether the module fails when a check stops the upgrade. When V(false), see RV(ok).
+    type: bool
+    default: true
+"""
+
+EXAMPLES = r"""
+- name: See what an upgrade would stumble over
+  mdlabs.ecommus.preflight:
+    root: /opt/ecommus
+    version: v1.4.0
+    commit: "{{ ecommus_step.step.commit }}"
+    env_file: /opt/ecommus/.env
+    pm2_home: /home/ecommus/.pm2
+    fail: false
+"""
+
+RETURN = r"""
+ok:
+  description: Whether nothing stops the upgrade.
+  returned: always
+  type: bool
+checks:
+  description: Every check, those that stop the upgrade first.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    check: {description: Name., type: str}
+    label: {description: What it asks., type: str}
+    severity: {description: V(error) stops the upgrade., type: str}
+    ok: {description: Whether it passed., type: bool}
+    found: {description: What was found., type: str}
+    remedy: {description: What to do., type: str}
+    tags: {description: What it is about., type: list, elements: str}
+    waiver: {description: The waiver of a check that failed., type: dict}
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import (  # noqa: F401  (importing a set of checks registers them)
+    _checks_database,
+    _checks_host,
+    _checks_packages,
+    _postgres,
+    _preflight,
+)
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._argspec import run_module
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._install_options import install_options, paths_of
+
+PASSED_ON = (
+    "layout", "version", "commit", "services", "workers_process", "resolve", "ca_path", "env_file", "env_given",
+    "database_url_key", "snapshot_dir", "pm2_home", "path_prefix", "npm_token",
+)  # fmt: skip
+
+
+def main(module: AnsibleModule) -> dict[str, t.Any]:
+    _postgres.require_psycopg()
+    given = module.params
+    subject = _preflight.Subject(
+        paths=paths_of(given),
+        database_admin_url=given["admin_url"],
+        pg_bin_dir=given["bin_dir"],
+        **{name: given[name] for name in PASSED_ON},
+    )
+    results = _preflight.examine(subject, [_preflight.Waiver.read(waiver) for waiver in given["waivers"]])
+    if given["fail"] and _preflight.stopping(results):
+        raise _preflight.refusal(results)
+    return {"changed": False, "ok": not _preflight.stopping(results), "checks": results}
+
+
+if __name__ == "__main__":
+    run_module(
+        main,
+        {
+            **install_options(),
+            "version": {"type": "str", "required": True},
+            "commit": {"type": "str", "required": True},
+            "layout": {"type": "str", "choices": ["releases", "in_place"], "default": "releases"},
+            "services": {"type": "list", "elements": "dict", "default": []},
+            "workers_process": {"type": "str", "default": ""},
+            "resolve": {"type": "str", "default": ""},
+            "ca_path": {"type": "path", "default": ""},
+            "env_file": {"type": "path", "required": True},
+            "env_given": {"type": "list", "elements": "str", "default": []},
+            "database_url_key": {"type": "str", "default": "DATABASE_URL", "no_log": False},
+            "admin_url": {"type": "str", "default": "", "no_log": True},
+            "bin_dir": {"type": "path", "default": ""},
+            "snapshot_dir": {"type": "path", "default": "/backup"},
+            "pm2_home": {"type": "path", "required": True},
+            "npm_token": {"type": "str", "default": "", "no_log": True},
+            "waivers": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "check": {"type": "str", "required": True},
+                    "reason": {"type": "str", "required": True},
+                    "until": {"type": "str", "required": True},
+                },
+            },
+            "fail": {"type": "bool", "default": True},
+        },
+    )

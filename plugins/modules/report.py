@@ -1,0 +1,115 @@
+#!/usr/bin/python
+# Copyright (c) 2026 MD Labs
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: report
+short_description: Write the report of an upgrade or a rollback
+version_added: 0.1.0
+description:
+  - Puts what the journal and the prober know about a run into one JSON file on the controller.
+  - The callback P(mdlabs.ecommus.summary#callback) prints a table of what this module returns.
+author: [MD Labs (@mdlabs)]
+attributes:
+  check_mode: {support: full, description: Returns the report and writes nothing.}
+  diff_mode: {support: none, description: Every report is a new file.}
+options:
+  directory:
+    description: Directory on the controller for this run and host.
+    type: path
+    required: true
+  host:
+    description: Name of the host.
+    type: str
+    required: true
+  operation:
+    description: What the run did.
+    type: str
+    choices: [upgrade, rollback]
+    required: true
+  run:
+    description: The run, as M(mdlabs.ecommus.journal) returned it; empty when none was opened.
+    type: dict
+    default: {}
+  prober:
+    description: What M(mdlabs.ecommus.uptime_prober) returned; empty when none ran.
+    type: dict
+    default: {}
+  failure:
+    description: Why the run failed; empty when it did not.
+    type: str
+    default: ""
+  version:
+    description: What is installed, for a run that was not opened.
+    type: str
+    default: ""
+"""
+
+EXAMPLES = r"""
+- name: Write the report of the last run
+  mdlabs.ecommus.report:
+    directory: "{{ playbook_dir }}/ecommus-runs/{{ inventory_hostname }}"
+    host: "{{ inventory_hostname }}"
+    operation: upgrade
+    run: "{{ ecommus_journal.run }}"
+  delegate_to: localhost
+"""
+
+RETURN = r"""
+ecommus_report:
+  description: The report, without the evidence that the file has.
+  returned: success
+  type: dict
+  contains:
+    host: {description: Name of the host., type: str}
+    operation: {description: V(upgrade) or V(rollback)., type: str}
+    run_id: {description: Name of the run., type: str}
+    outcome: {description: "V(upgraded), V(rolled_back), V(unchanged), V(refused) or V(failed).", type: str}
+    from_version: {description: What was installed., type: str}
+    to_version: {description: What was to be installed., type: str}
+    started: {description: When the run was opened., type: str}
+    finished: {description: When it was closed., type: str}
+    seconds: {description: Seconds between the two., type: float}
+    change_window_seconds: {description: Seconds for which the workers stood still., type: float}
+    requests: {description: Requests of the prober., type: int}
+    requests_failed: {description: How many of them failed., type: int}
+    services: {description: The same per service., type: dict}
+    snapshot: {description: Path of the snapshot on the host., type: str}
+    problem: {description: What went wrong., type: str}
+    remedy: {description: What to do about it., type: str}
+    report: {description: Path of the file on the controller., type: str}
+"""
+
+import os
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _report
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._argspec import run_module
+
+
+def main(module: AnsibleModule) -> dict[str, t.Any]:
+    given = module.params
+    report = _report.build(given["host"], given["operation"], given["run"], given["prober"], given["failure"], given["version"])
+    path = os.path.join(given["directory"], "report.json") if module.check_mode else _report.write(report, given["directory"])
+    short = {key: value for key, value in report.items() if key != "evidence"}
+    # A report is a record of the run, not a change of the shop.
+    return {"changed": False, "ecommus_report": {**short, "report": path}}
+
+
+if __name__ == "__main__":
+    run_module(
+        main,
+        {
+            "directory": {"type": "path", "required": True},
+            "host": {"type": "str", "required": True},
+            "operation": {"type": "str", "choices": ["upgrade", "rollback"], "required": True},
+            "run": {"type": "dict", "default": {}},
+            "prober": {"type": "dict", "default": {}},
+            "failure": {"type": "str", "default": ""},
+            "version": {"type": "str", "default": ""},
+        },
+    )
