@@ -28,9 +28,7 @@ class LicenceKey:
 
     @property
     def public_pem(self) -> bytes:
-        return self.private.public_key().public_bytes(
-            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
+        return self.private.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 def load_key(vendor_dir: Path, kid: str = KID) -> LicenceKey:
@@ -44,11 +42,7 @@ def load_key(vendor_dir: Path, kid: str = KID) -> LicenceKey:
     key = LicenceKey(kid, Ed25519PrivateKey.generate())
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600)
-    path.write_bytes(
-        key.private.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
+    path.write_bytes(key.private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
     return key
 
 

@@ -48,8 +48,8 @@ def publish(registry_url: str, token: str, directory: Path) -> bool:
     manifest = json.loads((directory / "package.json").read_text())
     dist = {
         "integrity": integrity,
-        "shasum": hashlib.sha1(tarball).hexdigest(),  # noqa: S324 - a field of the protocol
-        "tarball": f"{registry_url.rstrip('/')}/{name}/-/{filename.split('/')[-1]}",
+        "shasum": hashlib.sha1(tarball).hexdigest(),
+        "tarball": f"{registry_url.rstrip('/')}/{name}/-/{filename.rsplit('/', maxsplit=1)[-1]}",
     }
     attachment = {
         "content_type": "application/octet-stream",

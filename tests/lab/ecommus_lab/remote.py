@@ -80,6 +80,7 @@ def build_remote(
     npm_token: str,
     vendor_dir: Path,
     cache: Path,
+    app: Path = APP,
 ) -> RemoteInfo:
     """Puts the bare repository at ``destination``, from the cache if nothing that goes into it has changed.
 
@@ -89,11 +90,11 @@ def build_remote(
     :raises LabError: git or npm failed.
     """
     signers = ensure_signing_keys(vendor_dir)
-    kept = cache / "remotes" / _fingerprint(flavour, registry_url, vendor_dir)
+    kept = cache / "remotes" / _fingerprint(app, flavour, registry_url, vendor_dir)
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=kept.parent) as scratch:
-            builder = _Builder(Path(scratch, "work"), flavour, registry_url, bin_dir, npm_token, vendor_dir, cache)
+            builder = _Builder(Path(scratch, "work"), app, flavour, registry_url, bin_dir, npm_token, vendor_dir, cache)
             tags = builder.build()
             result = Path(scratch, "result")
             builder.git("clone", "--quiet", "--bare", ".", str(result / "ecommus.git"))
@@ -123,6 +124,7 @@ class _Builder:
     def __init__(
         self,
         work: Path,
+        app: Path,
         flavour: str,
         registry_url: str,
         bin_dir: Path,
@@ -131,6 +133,7 @@ class _Builder:
         cache: Path,
     ) -> None:
         self.work = work
+        self.app = app
         self.flavour = flavour
         self.registry_url = registry_url
         self.vendor_dir = vendor_dir
@@ -153,7 +156,7 @@ class _Builder:
         self.git("config", "gpg.format", "ssh")
         self.git("config", "advice.detachedHead", "false")
         tags = {}
-        for release in load_releases(self.flavour):
+        for release in load_releases(self.flavour, self.app):
             tags[release.tag] = self._release(release)
         self.git("checkout", "--quiet", "main")
         return tags
@@ -181,10 +184,10 @@ class _Builder:
 
     def _base(self) -> None:
         for part in ("common", self.flavour):
-            shutil.copytree(APP / part, self.work, dirs_exist_ok=True)
+            shutil.copytree(self.app / part, self.work, dirs_exist_ok=True)
         key = licence.load_key(self.vendor_dir)
         keys = self.work / "packages/core/keys"
-        keys.mkdir(exist_ok=True)
+        keys.mkdir(parents=True, exist_ok=True)
         (keys / f"{key.kid}.pem").write_bytes(key.public_pem)
 
     def _overlays(self) -> tuple[str, str]:
@@ -264,14 +267,14 @@ def _load_release(path: Path) -> Release:
         raise LabError(f"{path}: {error}") from error
 
 
-def _fingerprint(flavour: str, registry_url: str, vendor_dir: Path) -> str:
+def _fingerprint(app: Path, flavour: str, registry_url: str, vendor_dir: Path) -> str:
     digest = hashlib.sha256(repr((flavour, registry_url)).encode())
     for path in (vendor_dir / "release_key.pub", vendor_dir / "stranger_key.pub", Path(__file__)):
         digest.update(path.read_bytes())
     digest.update(licence.load_key(vendor_dir).public_pem)
     for part in ("common", flavour, "packages", "releases"):
-        for path in sorted(path for path in (APP / part).rglob("*") if path.is_file()):
-            digest.update(repr((str(path.relative_to(APP)), path.stat().st_mode & 0o111)).encode())
+        for path in sorted(path for path in (app / part).rglob("*") if path.is_file()):
+            digest.update(repr((str(path.relative_to(app)), path.stat().st_mode & 0o111)).encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()[:20]
 
@@ -284,5 +287,3 @@ def _run(command: list[str], cwd: Path, env: dict[str, str] | None = None, timeo
     if done.returncode:
         raise LabError(f"{' '.join(command[:2])} failed: {(done.stderr or done.stdout).strip()[-1500:]}")
     return done.stdout
-
-
