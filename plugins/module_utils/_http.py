@@ -17,7 +17,6 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._http_error import 
 
 try:
     import requests
-    import requests.cookies
     from ansible_collections.mdlabs.ecommus.plugins.module_utils import _transport
 except ImportError:
     #: Why ``requests`` could not be imported, for ``missing_required_lib``; None when it is there.
@@ -78,7 +77,11 @@ class Client:
                 raise HttpError("config", f"the CA certificates {ca_path} cannot be used: {reason}", "correct ca_path") from None
         self.url = url
         self._wire = _transport.Wire((host, port), address)
-        self._transport = _transport.Transport(self._wire, ca_path)
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.headers.clear()
+        self._session.adapters.clear()
+        self._session.mount("http", _transport.Transport(self._wire, ca_path))
 
     def request(
         self,
@@ -97,8 +100,8 @@ class Client:
         begin = time.monotonic()
         problem: BaseException | None = None
         try:
-            with self._wire.deadline(timeout), self._session() as session:
-                response = session.request(
+            with self._wire.deadline(timeout):
+                response = self._session.request(
                     method, self.url, headers=_plain(headers), json=json, timeout=timeout, allow_redirects=follow_redirects, stream=True
                 )
                 body, truncated = _read(response)
@@ -106,6 +109,7 @@ class Client:
             raise HttpError("protocol", "the redirects do not end", "look at the proxy's redirect rules") from None
         except (requests.RequestException, OSError, http.client.HTTPException) as error:
             problem = error
+        self._session.cookies.clear()
         if problem or self._wire.expired or truncated:
             self.close()
         # A body without a length also ends well when the deadline cuts it: only ``expired`` tells.
@@ -115,25 +119,13 @@ class Client:
         return Answer(response.status_code, response.headers, body, truncated, latency, self._expiry())
 
     def close(self) -> None:
-        self._transport.close()
+        self._session.close()
 
     def __enter__(self) -> Client:
         return self
 
     def __exit__(self, *_error: t.Any) -> None:
         self.close()
-
-    def _session(self) -> requests.Session:
-        session = requests.Session()
-        session.trust_env = False
-        session.cookies = requests.cookies.RequestsCookieJar()
-        session.headers.clear()
-        session.adapters.clear()
-        session.mount("https://", self._transport)
-        session.mount("http://", self._transport)
-        # Leaving the session's block closes its adapters; the client decides when the connection ends.
-        session.close = lambda: None  # type: ignore[method-assign]
-        return session
 
     def _expiry(self) -> str:
         ends = self._wire.certificate.get("notAfter")

@@ -113,6 +113,7 @@ def serve(app: App, certificate: Path | None = None, port: int = 0) -> t.Iterato
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def handle_any(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
