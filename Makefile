@@ -29,8 +29,8 @@ lab: setup-lab ## Start three shops at v1.3.2 (or say that they run)
 lab-status: setup-lab ## Show what runs
 	@$(LAB) status
 
-lab-down: setup-controller ## Stop the lab and remove what it left
-	@$(LAB) down
+lab-down: ## Stop the lab and remove what it left
+	@if [ -e .venv/.setup/lab ] || [ -e .venv/.setup/test ]; then $(LAB) down; fi
 
 demo: setup-lab ## Start the lab and upgrade its shops to v1.4.0
 	@$(LAB) up --flavour $(FLAVOUR)

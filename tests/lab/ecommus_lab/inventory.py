@@ -30,6 +30,7 @@ def host_vars(config: LabConfig, installer: Installer, vendor: Vendor, probe: di
     return {
         **(_ssh(config) if ssh else {"ansible_connection": "local"}),
         "ansible_python_interpreter": sys.executable,
+        "ansible_remote_tmp": str(config.run / "ansible"),  # not in the user's home: nothing lies outside of the lab
         "ecommus_root": str(shop.root),
         "ecommus_layout": shop.layout,
         "ecommus_pm2_home": str(shop.pm2_home),

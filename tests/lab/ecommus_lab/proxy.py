@@ -20,7 +20,7 @@ VALIDITY = dt.timedelta(days=365)
 SITE = """
 https://{host}:{port} {{
 	bind 127.0.0.1
-	tls {certificate} {key}
+	tls `{certificate}` `{key}`
 {routes}
 }}
 """

@@ -18,8 +18,8 @@ PRIVILEGE_SEPARATION = Path("/run/sshd")
 SERVER = """\
 ListenAddress 127.0.0.1
 Port {port}
-HostKey {directory}/host_key
-AuthorizedKeysFile {directory}/client_key.pub
+HostKey "{directory}/host_key"
+AuthorizedKeysFile "{directory}/client_key.pub"
 PidFile none
 AuthenticationMethods publickey
 AllowUsers {user}
