@@ -21,6 +21,7 @@ def run_script(
     database_url: str,
     database_url_key: str = "DATABASE_URL",
     path_prefix: t.Sequence[str] = (),
+    application: str = "ecommus-upgrade",
     timeout: float,
 ) -> Result:
     """Run *script* of the release at *root* as the documented procedure does; the exit code is the caller's to judge.
@@ -29,11 +30,12 @@ def run_script(
     certainly the one that we look into; a variable of the environment goes before one of the file.
 
     :param variables: the shop's environment file, for what must not appear in the output.
+    :param application: what the server shows as the program's name, where its driver takes PGAPPNAME.
     :raises EcommusError: when the program could not be run at all.
     """
     if not os.path.isfile(os.path.join(root, script)):
         raise EcommusError(f"{root} has no {script}", "check root: it must be a checkout of a release with its dependencies installed")
-    env = clean_environment({database_url_key: database_url} if database_url else {}, path_prefix)
+    env = clean_environment({"PGAPPNAME": application, **({database_url_key: database_url} if database_url else {})}, path_prefix)
     secrets = _dotenv.secrets({**variables, database_url_key: database_url})
     result = run(["node", "--experimental-strip-types", script], env=env, cwd=root, timeout=timeout, secrets=secrets)
     # Node's exit code for an option that it does not know: nodejs.org/api/process.html, "Exit codes", 9.

@@ -1,0 +1,103 @@
+# Copyright (c) 2026 MD Labs
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._lock_watch import without_literals
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._migration_run import excerpt
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._migrations import Applied, Expected, Migration, Places, expected, state
+from hypothesis import given
+from hypothesis import strategies as st
+
+CORE = Migration("core", "", "0001_init")
+STARS = Migration("plugins", "@ecommus-plugin/reviews", "0001_stars")
+
+
+def plugin(root: Path, folder: str, manifest: object, **files: str) -> None:
+    path = root / folder
+    (path / "migrations").mkdir(parents=True)
+    (path / "package.json").write_text(json.dumps(manifest))
+    for name, text in files.items():
+        (path / "migrations" / f"{name}.sql").write_text(text)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "packages/db/migrations").mkdir(parents=True)
+    for name in ("0002_b.sql", "0001_a.sql", "notes.md"):
+        (tmp_path / "packages/db/migrations" / name).write_text(name)
+    kind = {"ecommus": {"kind": "plugin"}}
+    plugin(tmp_path, "plugins/reviews", {"name": "reviews", **kind}, **{"0001_r": ""})
+    plugin(tmp_path, "plugins/theme", {"name": "theme", "ecommus": {"kind": "theme"}}, **{"0001_t": ""})
+    plugin(tmp_path, "plugins/library", {"name": "library"}, **{"0001_l": ""})
+    plugin(tmp_path, "node_modules/@ecommus-plugin/sms", {"name": "@ecommus-plugin/sms", **kind}, **{"0001_s": ""})
+    plugin(tmp_path, "apps/api/node_modules/@acme/erp", {"name": "@acme/erp", **kind}, **{"0001_e": ""})
+    plugin(tmp_path, "node_modules/@acme/older", {"name": "@acme/older"}, **{"0001_o": ""})
+    (tmp_path / "node_modules/@acme/older/ecommus.plugin.json").write_text('{"minCoreVersion": "1.0.0"}')
+    (tmp_path / "node_modules/@acme/reviews").symlink_to(tmp_path / "plugins/reviews")
+    return tmp_path
+
+
+def test_expected(root: Path) -> None:
+    assert [str(item) for item in expected(str(root), Places()).migrations] == [
+        "0001_a", "0002_b", "@acme/erp/0001_e", "@acme/older/0001_o", "@ecommus-plugin/sms/0001_s", "reviews/0001_r",
+    ]  # fmt: skip
+    ignored = expected(str(root), Places(ignored_plugins=("reviews", "@acme/erp"))).of("plugins")
+    assert [item.plugin for item in ignored] == ["@acme/older", "@ecommus-plugin/sms"]
+
+
+def test_no_core_migrations_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(EcommusError, match="holds no migrations"):
+        expected(str(tmp_path), Places())
+
+
+def test_a_broken_manifest_is_an_error(root: Path) -> None:
+    (root / "plugins/reviews/package.json").write_text("{")
+    with pytest.raises(EcommusError, match=r"plugins/reviews/package\.json cannot be read"):
+        expected(str(root), Places())
+
+
+def test_package_of_a_short_name() -> None:
+    two = Expected((STARS, Migration("plugins", "@acme/erp", "1"), Migration("plugins", "@other/erp", "1")), {})
+    assert two.package("reviews") == "@ecommus-plugin/reviews"
+    assert two.package("@ecommus-plugin/reviews") == "@ecommus-plugin/reviews"
+    assert two.package("erp") == "erp", "two could be meant"
+
+
+migrations = st.lists(
+    st.builds(Migration, st.sampled_from(["core", "plugins"]), st.sampled_from(["a", "b"]), st.sampled_from("123")), unique=True
+)
+
+
+@given(migrations, migrations)
+def test_state_adds_up(release: list[Migration], done: list[Migration]) -> None:
+    found = state(Expected(tuple(release), {}), [Applied(item) for item in done])
+    assert set(found.pending) == set(release) - set(done)
+    assert set(found.unknown) == set(done) - set(release)
+    assert list(found.pending) == [item for item in release if item not in done], "in the order of the release"
+
+
+def test_a_plugin_ledger_without_plugins() -> None:
+    found = state(Expected((STARS,), {}), [Applied(Migration("plugins", "", "0001_stars")), Applied(Migration("plugins", "", "x"))])
+    assert (found.pending, [item.name for item in found.unknown]) == ((), ["x"])
+
+
+def test_excerpt() -> None:
+    log = (
+        "start\nrunning @ecommus-plugin/reviews/0001_stars\nother/0001_stars ok\nFAILED @ecommus-plugin/reviews/0001_stars: boom\n  at x\n"
+        + "y\n" * 9
+    )
+    assert excerpt(log, STARS).splitlines()[:2] == ["FAILED @ecommus-plugin/reviews/0001_stars: boom", "  at x"]
+    assert excerpt("a\nb", CORE) == "a\nb"
+
+
+def test_literals_are_customers_data() -> None:
+    assert (
+        without_literals("SELECT *\n FROM users WHERE email = 'o''hara@x.test' AND name = 'cut of")
+        == "SELECT * FROM users WHERE email = '...' AND name = '...'"
+    )
