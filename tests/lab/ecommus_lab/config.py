@@ -159,7 +159,7 @@ class Shop:
 def load_shops(config: LabConfig, names: list[str] | None = None) -> list[Shop]:
     """Reads ``shops.yml``; ``names`` picks some of the shops.
 
-    :raises LabError: an unknown shop, or a path too long for sockets.
+    :raises LabError: an unknown shop, or a path that pm2 or sockets do not take.
     """
     import yaml
 
@@ -168,6 +168,8 @@ def load_shops(config: LabConfig, names: list[str] | None = None) -> list[Shop]:
     if unknown:
         raise LabError(f"no such shop: {', '.join(unknown)}. There are: {', '.join(table)}")
     shops = [_shop(config, index, name, entry) for index, (name, entry) in enumerate(table.items())]
+    if " " in str(config.home):
+        raise LabError(f"the path {config.home} has a space in it, which pm2 does not take: set ECOMMUS_LAB_HOME to another one")
     excess = max(len(os.fsencode(config.run / name)) for name in SOCKETS) - MAX_SOCKET_PATH + 1
     if excess > 0:
         raise LabError(f"the path {config.home} is {excess} bytes too long for sockets below it: set ECOMMUS_LAB_HOME to a shorter one")
