@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
+import re
 import signal
 import subprocess
 import typing as t
@@ -16,6 +18,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import Ecom
 # What a program needs from the caller's environment to run at all. Everything else is named by the caller: the
 # deploy shell's variables must not leak into a shop (pm2 stores the whole environment that it is started with).
 _KEPT = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS")
+_NETWORK = re.compile(r"(https?_proxy|no_proxy|npm_config_\w+)", re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,12 +36,15 @@ class Result:
         return "\n".join(text.splitlines()[-lines:])
 
 
-def clean_environment(extra: t.Mapping[str, str] | None = None, path_prefix: t.Sequence[str] = ()) -> dict[str, str]:
+def clean_environment(
+    extra: t.Mapping[str, str] | None = None, path_prefix: t.Sequence[str] = (), *, network: bool = False
+) -> dict[str, str]:
     """The environment for a program: the few variables every program needs, then *extra*.
 
     :param path_prefix: directories put in front of PATH, such as the one of the shop's own node.
+    :param network: also what the host's administrator set for reaching package registries: proxies and npm's settings.
     """
-    env = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    env = {name: value for name, value in os.environ.items() if name in _KEPT or (network and _NETWORK.fullmatch(name))}
     env["PATH"] = os.pathsep.join([*path_prefix, env.get("PATH", os.defpath)])
     env.update(extra or {})
     return env
@@ -100,8 +106,6 @@ def run(
 
 
 def _kill_group(process: subprocess.Popen[str]) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.communicate()

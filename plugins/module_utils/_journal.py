@@ -44,6 +44,10 @@ class Journal:
     def path(self) -> str:
         return os.path.join(self.directory, "journal.json")
 
+    def evidence(self, run_id: str) -> str:
+        """The directory for what a run leaves behind: logs, lists, backups of files that it changed."""
+        return os.path.join(self.directory, "runs", run_id)
+
     @classmethod
     def load(cls, directory: str) -> Journal:
         """Read the journal in *directory*; one that was never written is empty."""
@@ -66,7 +70,8 @@ class Journal:
 
     def save(self) -> None:
         """Write the journal; the directory is private to the owner of the install."""
-        os.makedirs(self.directory, mode=0o700, exist_ok=True)
+        for directory in (self.directory, *(self.evidence(run["id"]) for run in self.runs if run["outcome"] == OPEN)):
+            os.makedirs(directory, mode=0o700, exist_ok=True)
         _files.write_json(self.path, {"schema": SCHEMA, "runs": self.runs})
 
     def last(self, operation: str | None = None, outcome: str | None = None) -> Run | None:

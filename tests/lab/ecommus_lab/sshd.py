@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import subprocess
 from pathlib import Path
 
@@ -32,7 +33,10 @@ UseDNS no
 PrintMotd no
 PrintLastLog no
 Subsystem sftp internal-sftp
+SetEnv {environment}
 """
+# What this machine needs to reach the package registries. A login over SSH starts without it, unlike a shell at the machine.
+NETWORK = re.compile(r"(SSL_CERT_\w+|NODE_EXTRA_CA_CERTS|https?_proxy|no_proxy|npm_config_\w+)", re.IGNORECASE)
 
 
 def available() -> str | None:
@@ -72,8 +76,14 @@ class Sshd:
             subprocess.run(command, check=True, capture_output=True, timeout=30)
         host_key = (self.directory / "host_key.pub").read_text()
         self.known_hosts.write_text(f"[127.0.0.1]:{self.config.sshd_port} {host_key}")
-        text = SERVER.format(port=self.config.sshd_port, directory=self.directory, user=self.user)
+        text = SERVER.format(port=self.config.sshd_port, directory=self.directory, user=self.user, environment=self._environment())
         (self.directory / "sshd_config").write_text(text)
+
+    def _environment(self) -> str:
+        """The variables of each session; npm's cache is the lab's own, as nothing outside its directory is touched."""
+        variables = {name: value for name, value in os.environ.items() if NETWORK.fullmatch(name)}
+        variables |= {"npm_config_cache": str(self.config.cache / "npm"), "npm_config_prefer_offline": "true"}
+        return " ".join(f'"{name}={value}"' for name, value in variables.items())
 
     def start(self) -> None:
         if os.geteuid() == 0:
