@@ -1,0 +1,141 @@
+# Copyright (c) 2026 MD Labs
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The module pm2_control without the module: one call acts on several names in order and tells what is where."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import typing as t
+
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _ecosystem, _pm2_states, _proof
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2 import Pm2
+
+
+def control(params: t.Mapping[str, t.Any], *, check_mode: bool) -> dict[str, t.Any]:
+    """Do what *params* (the module's options) ask for; the module's result.
+
+    :raises EcommusError: with ``done``, ``failed_name``, ``untouched``, ``before`` and the table afterwards in its details.
+    """
+    pm2 = Pm2(os.path.abspath(params["pm2_home"] or os.path.expanduser("~/.pm2")), tuple(params["path_prefix"]))
+    pm2.daemon_pid()
+    state, names = params["state"], params["name"]
+    for name in names:
+        _check_name(name)
+    request = _request(pm2, params)
+    if state == "described":
+        return {"changed": False, **_pm2_states.described(pm2, request.ecosystem, names)}
+    before = _pm2_states.described(pm2, None)
+    if state == "saved":
+        return _saved(pm2, before, check_mode)
+    if state not in ("stopped", "deleted") and not params["allow_version_mismatch"]:
+        _check_versions(before["daemon"])
+    done: list[str] = []
+    result: dict[str, t.Any] = {"changed": False, "done": done, "before": before["processes"]}
+    # every name is looked at before the first is touched
+    plans = {name: _pm2_states.plan(pm2, state, name, request) for name in names}
+    with contextlib.nullcontext() if check_mode else pm2.lock():
+        for name in names:
+            entries = plans[name]
+            try:
+                if entries == []:
+                    done.append(name)
+                    continue
+                result["changed"] = True
+                if not check_mode:
+                    _act(pm2, state, name, request, result)
+                done.append(name)
+            except EcommusError as error:
+                later = names[names.index(name) + 1 :]
+                error.details.update(
+                    {**result, "failed_name": name, "untouched": later, **_after(pm2)},
+                )
+                raise
+        if params["save"] and result["changed"] and not check_mode:
+            result["saved"] = pm2.save()
+    after = before if check_mode else _pm2_states.described(pm2, None)
+    predicted = _predict(before["processes"], plans, state) if check_mode else _lines(after["processes"])
+    return {**after, **result, "diff": {"before": _lines(before["processes"]), "after": predicted}}
+
+
+def _act(pm2: Pm2, state: str, name: str, request: _pm2_states.Request, result: dict[str, t.Any]) -> None:
+    entries = _pm2_states.plan(pm2, state, name, request)  # anew: what was done for the names before takes time
+    if state == "started":
+        _pm2_states.started(pm2, name, entries, request)
+    elif state == "stopped":
+        _pm2_states.stopped(pm2, entries or ())
+    elif state == "deleted":
+        _pm2_states.deleted(pm2, entries or ())
+    elif state == "restarted":
+        _pm2_states.restarted(pm2, entries or (), request)
+    elif state == "reloaded":
+        _pm2_states.reloaded(pm2, entries or (), request)
+    else:
+        result.setdefault("replaced", []).append(dataclasses.asdict(_pm2_states.replaced(pm2, name, request)))
+
+
+def _request(pm2: Pm2, params: t.Mapping[str, t.Any]) -> _pm2_states.Request:
+    file = params["ecosystem_file"]
+    urls = {name: [value] if isinstance(value, str) else list(value) for name, value in params["health_urls"].items()}
+    for name, listed in urls.items():
+        for url in listed:
+            if not url.startswith("http://"):
+                raise EcommusError(
+                    f"{url} of health_urls ({name}) is not a plain http URL",
+                    "give the address that the process listens on, such as http://127.0.0.1:4000/health",
+                )
+    return _pm2_states.Request(
+        conditions=_proof.Conditions(params["expect_path"], (), params["stable_seconds"], params["timeout"]),
+        ecosystem=_ecosystem.Ecosystem(pm2, os.path.abspath(file), params["ecosystem_env"]) if file else None,
+        health_urls=urls,
+        stop_timeout=params["stop_timeout"],
+        overlap=params["overlap"],
+        include_stopped=params["include_stopped"],
+        newer_than=params["newer_than"],
+    )
+
+
+def _saved(pm2: Pm2, before: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
+    result: dict[str, t.Any] = {"changed": True, "done": [], "before": before["processes"], **before}
+    if not check_mode:
+        with pm2.lock():
+            result["saved"] = pm2.save()
+    return result
+
+
+def _check_name(name: str) -> None:
+    # pm2 takes these for ids, for every process, for a pattern and for an option
+    if name.isdigit() or name == "all" or not name or name[0] in "/-":
+        raise EcommusError(f"{name!r} does not name a process", "give the names that `pm2 ls` shows, never ids, patterns or `all`")
+
+
+def _check_versions(daemon: t.Mapping[str, t.Any]) -> None:
+    if daemon["mismatch"]:
+        raise EcommusError(
+            f"the pm2 daemon is version {daemon['version']}, the pm2 command {daemon['command_version']}",
+            "put the daemon's version in path_prefix, or run `pm2 update` in a maintenance window (it restarts everything)",
+        )
+
+
+def _after(pm2: Pm2) -> dict[str, t.Any]:
+    try:
+        return _pm2_states.described(pm2, None)
+    except EcommusError as error:  # the daemon itself died: that belongs into the report, not in place of it
+        return {"processes": [], "daemon": {"error": error.message}}
+
+
+def _lines(processes: t.Iterable[t.Mapping[str, t.Any]]) -> str:
+    return "".join(f"{p['name']} {p['pm_id']} {p['status']} pid {p['pid']} {p['real_cwd'] or p['cwd']}\n" for p in processes)
+
+
+def _predict(processes: t.Iterable[t.Mapping[str, t.Any]], plans: t.Mapping[str, t.Any], state: str) -> str:
+    touched = {entry.pm_id for entries in plans.values() for entry in entries or ()}
+    lines = [
+        f"{p['name']} {p['pm_id']} ({state})\n" if p["pm_id"] in touched else _lines([p])
+        for p in processes
+        if not (state == "deleted" and p["pm_id"] in touched)
+    ]
+    return "".join(lines + [f"{name} (started from the ecosystem file)\n" for name, entries in plans.items() if entries is None])

@@ -1,0 +1,215 @@
+# Copyright (c) 2026 MD Labs
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the module pm2_control can be asked for: one function per state, each for one process name."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+import urllib.parse
+
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import (
+    _cutover,
+    _ecosystem,
+    _ending,
+    _fork_cutover,
+    _pm2_logs,
+    _process,
+    _proof,
+)
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2 import Pm2
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2_table import Entry
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What is wanted of the processes, whatever the state.
+
+    :param health_urls: by process name; see :class:`_proof.Conditions`.
+    :param stop_timeout: seconds that a process may need to end; pm2 must be set to grant it. None: what pm2 is set to.
+    :param newer_than: seconds since the epoch; ``replaced`` leaves alone what started later and runs from ``conditions.expect_path``.
+    """
+
+    conditions: _proof.Conditions
+    ecosystem: _ecosystem.Ecosystem | None = None
+    health_urls: t.Mapping[str, t.Sequence[str]] = dataclasses.field(default_factory=dict)
+    stop_timeout: float | None = None
+    overlap: str = "all"
+    include_stopped: bool = False
+    newer_than: float | None = None
+
+    def conditions_for(self, name: str) -> _proof.Conditions:
+        return dataclasses.replace(self.conditions, health_urls=tuple(self.health_urls.get(name, ())))
+
+
+def described(pm2: Pm2, ecosystem: _ecosystem.Ecosystem | None, only: t.Collection[str] = ()) -> dict[str, t.Any]:
+    """The table (all of it, or the names *only*) and the daemon, read only."""
+    table = [entry for entry in pm2.table() if not only or entry.name in only]
+    names = dict.fromkeys(entry.name for entry in table)
+    daemon_pid = pm2.daemon_pid()
+    daemon, command = pm2.daemon_version, pm2.command_version
+    return {
+        "processes": [entry.shown() for entry in table],
+        "names": {name: summary([entry for entry in table if entry.name == name]) for name in names},
+        "daemon": {"pid": daemon_pid, "home": pm2.home, "version": daemon, "command_version": command, "mismatch": daemon != command},
+        "orphans": [{"pid": o.pid, "command": o.command, "cwd": o.cwd} for o in pm2.orphans()],
+        "ecosystem": {name: dataclasses.asdict(app) for name, app in ecosystem.apps().items()} if ecosystem else None,
+    }
+
+
+def summary(entries: t.Sequence[Entry]) -> dict[str, t.Any]:
+    """Counts of the entries of one name: pm2's own ``instances`` is often wrong."""
+    return {
+        "instances": len(entries),
+        "online": sum(entry.online for entry in entries),
+        "stopped": sum(entry.stopped for entry in entries),
+        "exec_mode": entries[0].exec_mode if entries else None,
+    }
+
+
+def plan(pm2: Pm2, state: str, name: str, request: Request) -> list[Entry] | None:
+    """The entries that *state* would touch, or None when *name* is unknown and would be started from the ecosystem file.
+
+    :raises EcommusError: when the state cannot be reached, so that check mode fails where the real run would.
+    """
+    entries = pm2.table(name)
+    if not entries:
+        return _plan_unknown(state, name, request)
+    running = [entry for entry in entries if not entry.stopped]
+    if state == "stopped":
+        _check_stop_timeout(running, request.stop_timeout)
+    elif state == "started":
+        return [entry for entry in entries if not entry.online]
+    elif state == "replaced":
+        if not running:
+            raise EcommusError(
+                f"{name} is stopped, so there is nothing to replace", "start it (state=started), or leave it out", process=name
+            )
+        if request.ecosystem is not None and name in request.ecosystem.apps():
+            request.ecosystem.app(name)
+        return running if any(not _is_new(entry, request) for entry in running) else []
+    return entries if state == "deleted" or (request.include_stopped and state != "stopped") else running
+
+
+def _plan_unknown(state: str, name: str, request: Request) -> list[Entry] | None:
+    if state == "deleted":
+        return []
+    if state == "started" and request.ecosystem is not None:
+        request.ecosystem.app(name)
+        return None
+    raise EcommusError(
+        f"pm2 knows no process {name}",
+        "correct the name, or start it from an ecosystem file (state=started with ecosystem_file)",
+        process=name,
+    )
+
+
+def stopped(pm2: Pm2, entries: t.Sequence[Entry]) -> None:
+    """Stop *entries* one by one; each has ended by itself."""
+    for entry in entries:
+        _ending.stop(pm2, entry)
+
+
+def deleted(pm2: Pm2, entries: t.Sequence[Entry]) -> None:
+    """Stop *entries* one by one and take them out of the table."""
+    for entry in entries:
+        _ending.delete(pm2, entry)
+
+
+def started(pm2: Pm2, name: str, entries: t.Sequence[Entry] | None, request: Request) -> None:
+    """Start the *entries* that stand still, or *name* from the ecosystem file when there are none; prove it."""
+    conditions = request.conditions_for(name)
+    if entries is None:
+        assert request.ecosystem is not None  # by plan()
+        before = {entry.pm_id for entry in pm2.table()}
+        answer = request.ecosystem.add(name, instances=None, timeout=conditions.timeout)
+        ids = [entry.pm_id for entry in pm2.table(name) if entry.pm_id not in before]
+        if answer.error or not ids:
+            raise EcommusError(
+                f"pm2 did not start {name}: {answer.error or 'no new process is in its table'}",
+                "look at pm2.log and the ecosystem file",
+                process=name,
+            )
+        _with_log(pm2, ids, {}, lambda: _proof.prove(pm2, ids, conditions))
+        return
+    _each(pm2, "restart", entries, conditions)
+
+
+def restarted(pm2: Pm2, entries: t.Sequence[Entry], request: Request) -> None:
+    """Restart *entries* one by one, each proven before the next is touched. Costs an outage where there is only one."""
+    _each(pm2, "restart", entries, request.conditions_for(entries[0].name))
+
+
+def reloaded(pm2: Pm2, entries: t.Sequence[Entry], request: Request) -> None:
+    """``pm2 reload`` *entries* one by one, each proven before the next is touched."""
+    _each(pm2, "reload", entries, request.conditions_for(entries[0].name))
+
+
+def replaced(pm2: Pm2, name: str, request: Request) -> _cutover.Outcome:
+    """Put new processes in the place of those that run as *name*; see :mod:`_cutover` and :mod:`_fork_cutover`."""
+    ecosystem = request.ecosystem
+    app = ecosystem.apps().get(name) if ecosystem is not None else None
+    if app is None:
+        ecosystem = None
+    running = [entry for entry in pm2.table(name) if not entry.stopped]
+    conditions = request.conditions_for(name)
+    if {entry.exec_mode for entry in running} == {"cluster"} and (app is None or app.exec_mode == "cluster"):
+        return _cutover.replace_cluster(pm2, name, ecosystem, conditions, overlap=request.overlap)
+    return _fork_cutover.replace_in_place(pm2, name, ecosystem, conditions, _address(conditions.health_urls, app.port if app else None))
+
+
+def _each(pm2: Pm2, action: str, entries: t.Sequence[Entry], conditions: _proof.Conditions) -> None:
+    for entry in entries:
+        since = _pm2_logs.mark([entry])
+        patience = max(conditions.timeout, (entry.kill_timeout_ms + entry.listen_timeout_ms) / 1000 + 20)
+        if action == "reload":
+            pm2.reload(entry.pm_id, patience)
+        else:
+            pm2.command(action, str(entry.pm_id), timeout=patience)
+        proven = _with_log(pm2, [entry.pm_id], since, lambda pm_id=entry.pm_id: _proof.prove(pm2, [pm_id], conditions))
+        if entry.pid and proven[0].pid == entry.pid:
+            raise EcommusError(
+                f"{entry.name} (id {entry.pm_id}) still runs as pid {entry.pid}: pm2 did not {action} it",
+                "look at pm2.log",
+                process=entry.name,
+            )
+        if entry.pid and _process.wait_gone([entry.pid], entry.kill_timeout_ms / 1000 + 5):
+            _ending.bury(pm2, entry.pid)
+
+
+def _with_log(pm2: Pm2, ids: t.Collection[int], since: _pm2_logs.Mark, proof: t.Callable[[], list[Entry]]) -> list[Entry]:
+    try:
+        return proof()
+    except EcommusError as error:
+        _pm2_logs.note(pm2, error, [entry for entry in pm2.table() if entry.pm_id in ids], since)
+        raise
+
+
+def _check_stop_timeout(entries: t.Sequence[Entry], wanted: float | None) -> None:
+    for entry in entries:
+        if wanted is not None and entry.kill_timeout_ms < wanted * 1000:
+            raise EcommusError(
+                f"pm2 would kill {entry.name} (id {entry.pm_id}) after {entry.kill_timeout_ms} ms, not {wanted:.0f} s (stop_timeout)",
+                "raise kill_timeout in the ecosystem file and restart the process from it, or lower stop_timeout",
+                process=entry.name,
+            )
+
+
+def _is_new(entry: Entry, request: Request) -> bool:
+    info = _process.inspect(entry.pid) if entry.online else None
+    if request.newer_than is None or info is None or info.started <= request.newer_than:
+        return False
+    try:
+        _proof.check_path(entry, request.conditions.expect_path)
+    except _proof.NotProven:
+        return False
+    return True
+
+
+def _address(urls: t.Sequence[str], port: int | None) -> tuple[str, int] | None:
+    for url in urls:
+        parts = urllib.parse.urlsplit(url)
+        return parts.hostname or "127.0.0.1", parts.port or 80
+    return ("127.0.0.1", port) if port else None

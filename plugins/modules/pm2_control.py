@@ -1,0 +1,292 @@
+#!/usr/bin/python
+# Copyright (c) 2026 MD Labs
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pm2_control
+short_description: Describe, start, stop and replace processes under pm2, with proof
+version_added: 0.1.0
+author:
+  - MD Labs (@mdlabs)
+description:
+  - Acts on processes of one pm2 daemon by name, in the order given, and stops at the first failure.
+  - Believes neither exit codes nor check marks of pm2. What happened is read from the process table and from C(/proc),
+    the processes are watched for O(stable_seconds), and each one's own answer to its health URL is checked.
+  - O(state=replaced) changes the code behind a service without a failed request in cluster mode. New processes join the old ones under
+    the same name and port, are proven, and only then are the old ones deleted. When the proof fails the new ones are deleted,
+    and the old ones have served all the time. C(pm2 reload) kills the old process whether or not the new one lives.
+  - Never starts a pm2 daemon, and runs pm2 with a scrubbed environment, so that nothing of the deploy shell gets into a process.
+  - Environments of processes are never returned.
+requirements:
+  - Linux
+  - pm2 5 or newer, run by the same user as this module
+attributes:
+  check_mode:
+    support: full
+    description: Can run in check mode and predict what would change.
+  diff_mode:
+    support: full
+    description: Shows processes by name, id, status and real directory before and after.
+options:
+  state:
+    description:
+      - V(described) reads only.
+      - V(started) starts what does not run. A name that pm2 does not know is started from O(ecosystem_file).
+      - V(stopped) stops gracefully, and fails when pm2 had to kill a process (its job is cut off then).
+      - V(restarted) restarts in place one by one, with the environment that pm2 remembers. A service with one process is away meanwhile.
+      - V(reloaded) runs C(pm2 reload) one by one, each proven before the next. It protects from pm2's lies, not from a bad release.
+      - V(replaced) adds, proves, then removes. Takes directory, script and environment from O(ecosystem_file) as it is now.
+        In fork mode the process is stopped and started again, and the gap is measured.
+      - V(deleted) stops and takes out of pm2's table.
+      - V(saved) writes the list that C(pm2 resurrect) restores.
+    type: str
+    choices: [described, started, stopped, restarted, reloaded, replaced, deleted, saved]
+    default: described
+  name:
+    description: Names of the processes, in the order in which to act on them. Every process that runs under a name is meant.
+    type: list
+    elements: str
+    default: []
+  ecosystem_file:
+    description: Path of the ecosystem file that defines the processes. Its name must be one that pm2 recognises.
+    type: path
+  ecosystem_env:
+    description: Name of the C(env_<name>) block of the ecosystem file to merge, as with C(pm2 start --env).
+    type: str
+  pm2_home:
+    description: E(PM2_HOME) of the daemon. Default is C(~/.pm2) of the user that the module runs as.
+    type: path
+  path_prefix:
+    description: Directories to put in front of E(PATH), such as those of the shop's own C(pm2) and C(node).
+    type: list
+    elements: path
+    default: []
+  expect_path:
+    description:
+      - Directory that the processes must run from afterwards, links resolved. Their working directories and scripts must lie under it.
+    type: path
+  health_urls:
+    description:
+      - Per process name, plain HTTP URLs on this host.
+      - Every single process must answer each with status 200 and without C("ok") being false.
+      - Connections are followed to the process that takes them, so that a good answer of an old process does not count for a new one.
+    type: dict
+    default: {}
+  stable_seconds:
+    description: Seconds for which processes must live unchanged before they are believed.
+    type: float
+    default: 3.0
+  timeout:
+    description: Seconds for one process to come up and answer. A longer C(listen_timeout) of the process goes first.
+    type: float
+    default: 60.0
+  stop_timeout:
+    description:
+      - Seconds that a process may need to end, for O(state=stopped). The module refuses when C(kill_timeout) of the process is shorter, for
+        pm2 would kill it in the middle of its job and report success.
+    type: float
+  overlap:
+    description:
+      - For O(state=replaced) in cluster mode. V(all) starts all new processes before the first old one goes, which takes twice the
+        memory for a moment. V(one) exchanges one at a time.
+    type: str
+    choices: [all, one]
+    default: all
+  newer_than:
+    description:
+      - Seconds since the epoch. O(state=replaced) leaves a name alone when all of its processes started after this moment and
+        run from O(expect_path).
+      - Makes a repeated call report no change. Without it every call replaces.
+    type: float
+  include_stopped:
+    description: Whether O(state=restarted) and O(state=reloaded) also start processes that somebody has stopped. pm2 itself always does.
+    type: bool
+    default: false
+  allow_version_mismatch:
+    description:
+      - Whether to start and replace processes although the daemon runs another version of pm2 than the command.
+        That is so after pm2 was updated without C(pm2 update).
+    type: bool
+    default: false
+  save:
+    description: Whether to save the process list after a proven change, as O(state=saved) does.
+    type: bool
+    default: false
+notes:
+  - New processes of O(state=replaced) get new pm2 ids and the lowest free numbers in E(NODE_APP_INSTANCE).
+    Without C(merge_logs) their log files have new names.
+  - C(pm2 save) writes secrets of all processes. The module makes the file readable by its owner only.
+seealso:
+  - module: mdlabs.ecommus.health_check
+"""
+
+EXAMPLES = r"""
+- name: See what runs, without changing or starting anything
+  mdlabs.ecommus.pm2_control:
+    path_prefix: [/opt/node/bin]
+  register: pm2
+
+- name: Stop the workers, and give their jobs 30 seconds to end
+  mdlabs.ecommus.pm2_control:
+    state: stopped
+    name: [ecommus-api-workers]
+    stop_timeout: 30
+
+- name: Move the services to the release that the link now points to
+  mdlabs.ecommus.pm2_control:
+    state: replaced
+    name: [api, admin, super-admin, storefront]
+    ecosystem_file: /opt/ecommus/ecosystem.config.cjs
+    expect_path: /opt/ecommus
+    health_urls:
+      api: ["http://127.0.0.1:4000/health"]
+      admin: ["http://127.0.0.1:3000/api/health"]
+    save: true
+
+- name: Bring the workers back
+  mdlabs.ecommus.pm2_control:
+    state: started
+    name: [ecommus-api-workers]
+    ecosystem_file: /opt/ecommus/ecosystem.config.cjs
+"""
+
+RETURN = r"""
+processes:
+  description: pm2's table afterwards, one entry per process. Environments are left out.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name: {description: Name of the process., type: str}
+    pm_id: {description: Its number in pm2., type: int}
+    pid: {description: Its process id; 0 when it does not run., type: int}
+    status: {description: "Its status in pm2, such as V(online), V(stopped) or V(errored).", type: str}
+    exec_mode: {description: V(cluster) or V(fork)., type: str}
+    instance: {description: Its E(NODE_APP_INSTANCE)., type: int}
+    started: {description: "When it started last, ISO 8601 in UTC.", type: str}
+    started_ms: {description: The same in milliseconds since the epoch., type: int}
+    restarts: {description: Restarts since it was added., type: int}
+    unstable_restarts: {description: Restarts that pm2 counts as crashes at start., type: int}
+    exit_code: {description: Exit code of its last end., type: int}
+    cwd: {description: "Working directory as pm2 was given it, links unresolved.", type: str}
+    script: {description: "Script as pm2 was given it, links unresolved.", type: str}
+    real_cwd: {description: Real working directory of the running process., type: str}
+    real_script: {description: What the script's path resolves to now., type: str}
+    follows_link: {description: Whether the script's path goes through a link. One that does not is pinned to its directory., type: bool}
+    version: {description: Version in the package.json found beside the script when it started., type: str}
+    node_version: {description: Node version that it runs on., type: str}
+    namespace: {description: pm2 namespace., type: str}
+    wait_ready: {description: Whether it tells pm2 when it is ready., type: bool}
+    listen_timeout_ms: {description: Milliseconds that pm2 waits for that., type: int}
+    kill_timeout_ms: {description: Milliseconds that it has to end before pm2 kills it., type: int}
+    autorestart: {description: Whether pm2 restarts it when it ends., type: bool}
+    merge_logs: {description: Whether the processes of the name share their log files., type: bool}
+    cron_restart: {description: Its restart schedule., type: str}
+    watch: {description: Whether pm2 restarts it when files change., type: bool}
+    out_log: {description: Path of its output log., type: str}
+    error_log: {description: Path of its error log., type: str}
+    memory_bytes: {description: Resident memory., type: int}
+before:
+  description: The same as it was before, for a later run that has to bring it back.
+  returned: always, except with O(state=described)
+  type: list
+  elements: dict
+names:
+  description: Per name the number of processes (C(instances)), how many are C(online) and C(stopped), and their C(exec_mode).
+  returned: always
+  type: dict
+daemon:
+  description:
+    - The daemon's C(pid), C(home) and C(version), the C(command_version) of the pm2 command, and whether they differ (C(mismatch)).
+  returned: always
+  type: dict
+orphans:
+  description: Children of the daemon that its table does not know, each with C(pid), C(command) and C(cwd).
+  returned: always
+  type: list
+  elements: dict
+ecosystem:
+  description: The processes that O(ecosystem_file) defines, by name. Of their environments only the port and the names of the keys.
+  returned: when O(ecosystem_file) is given and O(state=described)
+  type: dict
+done:
+  description: Names that are as wanted, in order; on failure those that were reached before it.
+  returned: always, except with O(state=described)
+  type: list
+  elements: str
+failed_name:
+  description: The name that failed.
+  returned: on failure
+  type: str
+untouched:
+  description: Names that were not reached.
+  returned: on failure
+  type: list
+  elements: str
+log:
+  description: What the failed process wrote to its error log, secrets removed.
+  returned: on failure, when it wrote anything
+  type: list
+  elements: str
+old_untouched:
+  description: Whether the processes that ran before all still run.
+  returned: on failure of O(state=replaced)
+  type: bool
+replaced:
+  description:
+    - Per name what was done. C(strategy), C(old_ids), C(new_ids), C(killed) (process ids of old processes that pm2 had to kill)
+      and C(gap_ms), the longest time in milliseconds that the port took no connection (fork mode only).
+  returned: with O(state=replaced)
+  type: list
+  elements: dict
+saved:
+  description: Path of the saved process list.
+  returned: when it was saved
+  type: str
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._argspec import run_module
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2_control import control
+
+
+def run(module: AnsibleModule) -> dict[str, t.Any]:
+    return control(module.params, check_mode=module.check_mode)
+
+
+def main() -> None:
+    run_module(
+        run,
+        {
+            "state": {
+                "type": "str",
+                "choices": ["described", "started", "stopped", "restarted", "reloaded", "replaced", "deleted", "saved"],
+                "default": "described",
+            },
+            "name": {"type": "list", "elements": "str", "default": []},
+            "ecosystem_file": {"type": "path"},
+            "ecosystem_env": {"type": "str"},
+            "pm2_home": {"type": "path"},
+            "path_prefix": {"type": "list", "elements": "path", "default": []},
+            "expect_path": {"type": "path"},
+            "health_urls": {"type": "dict", "default": {}},
+            "stable_seconds": {"type": "float", "default": 3.0},
+            "timeout": {"type": "float", "default": 60.0},
+            "stop_timeout": {"type": "float"},
+            "overlap": {"type": "str", "choices": ["all", "one"], "default": "all"},
+            "newer_than": {"type": "float"},
+            "include_stopped": {"type": "bool", "default": False},
+            "allow_version_mismatch": {"type": "bool", "default": False},
+            "save": {"type": "bool", "default": False},
+        },
+        required_if=[("state", state, ("name",)) for state in ("started", "stopped", "restarted", "reloaded", "replaced", "deleted")],
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,354 @@
+"""pm2_control against a real pm2 and node. Each fault is first shown to break the documented `pm2 reload`."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from typing import Any
+
+import pytest
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _process
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2 import Pm2
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2_control import control
+from pm2_shop import Hammer, Shop, get
+
+pytestmark = pytest.mark.pm2
+
+PORT = 21410
+
+
+def ask(shop: Shop, check_mode: bool = False, **options: Any) -> dict[str, Any]:
+    return control(shop.params(**options), check_mode=check_mode)
+
+
+def replace(shop: Shop, check_mode: bool = False, **options: Any) -> dict[str, Any]:
+    return ask(
+        shop,
+        check_mode,
+        **{
+            "state": "replaced",
+            "name": ["api"],
+            "ecosystem_file": str(shop.ecosystem),
+            "expect_path": str(shop.current),
+            "health_urls": {"api": [f"http://127.0.0.1:{PORT}/"]},
+            **options,
+        },
+    )
+
+
+def api(shop: Shop, instances: int | None = 2, mode: str = "cluster", **more: Any) -> Shop:
+    shop.define("api", mode, PORT, instances, **more)
+    shop.start("api")
+    return shop
+
+
+def online(shop: Shop, name: str) -> list[int]:
+    return [p["pid"] for p in ask(shop)["processes"] if p["name"] == name and p["status"] == "online"]
+
+
+# ---------------------------------------------------------------- reading
+
+
+def test_without_a_daemon_nothing_is_started_and_the_answer_is_clear(pm2_home: Shop) -> None:
+    for state in ("described", "stopped", "saved"):
+        with pytest.raises(EcommusError, match="no pm2 daemon"):
+            ask(pm2_home, state=state, name=["api"])
+    assert not (pm2_home.home / "pm2.pid").exists()
+    assert not (pm2_home.home / "rpc.sock").exists()
+
+
+def test_a_killed_daemon_is_noticed(pm2_home: Shop) -> None:
+    api(pm2_home)
+    pid = int((pm2_home.home / "pm2.pid").read_text())
+    os.kill(pid, 9)
+    _process.wait_gone([pid], 5)
+    with pytest.raises(EcommusError, match=f"process {pid} of pm2.pid is gone"):
+        ask(pm2_home)
+    assert int((pm2_home.home / "pm2.pid").read_text()) == pid
+
+
+def test_describes_modes_counts_and_paths_but_no_environment(pm2_home: Shop) -> None:
+    pm2_home.define("api", "cluster", PORT, 2, env={"API_TOKEN": "s3cret-value"})
+    pm2_home.start("api")
+    pm2_home.release("r1", "job")
+    pm2_home.define(
+        "workers", "fork", None, cwd=str(pm2_home.root / "releases" / "r1"), script=str(pm2_home.root / "releases" / "r1" / "app.js")
+    )
+    pm2_home.start("workers")
+    answer = ask(pm2_home, ecosystem_file=str(pm2_home.ecosystem))
+    assert answer["names"]["api"] == {"instances": 2, "online": 2, "stopped": 0, "exec_mode": "cluster"}
+    assert answer["names"]["workers"]["exec_mode"] == "fork"
+    by_name = {p["name"]: p for p in answer["processes"]}
+    assert by_name["api"]["follows_link"] and not by_name["workers"]["follows_link"]
+    assert by_name["api"]["real_cwd"] == str(pm2_home.root / "releases" / "r1")
+    assert (by_name["api"]["wait_ready"], by_name["api"]["kill_timeout_ms"]) == (True, 4000)
+    assert answer["daemon"]["version"] == answer["daemon"]["command_version"]
+    assert answer["orphans"] == []
+    assert answer["ecosystem"]["api"]["env_keys"] == ("API_TOKEN", "PORT")
+    assert "s3cret" not in str(answer)
+
+
+def test_the_process_behind_a_port_is_found_in_cluster_and_fork_mode(pm2_home: Shop) -> None:
+    api(pm2_home)
+    pm2_home.define("admin", "fork", PORT + 1)
+    pm2_home.start("admin")
+    daemon = ask(pm2_home)["daemon"]["pid"]
+    assert _process.listening_pids(PORT) == [daemon]
+    assert _process.serving_pids(PORT) == online(pm2_home, "api")
+    assert _process.serving_pids(PORT + 1) == online(pm2_home, "admin") == _process.listening_pids(PORT + 1)
+    with pytest.raises(EcommusError, match="nothing answers"):
+        _process.serving_pids(PORT + 9)
+
+
+# ---------------------------------------------------------------- stop and start
+
+
+def test_stops_gracefully_and_starts_again(pm2_home: Shop) -> None:
+    pm2_home.release("r1", "job")
+    pm2_home.define("workers", "fork", None)
+    pm2_home.start("workers")
+    (pid,) = online(pm2_home, "workers")
+    assert ask(pm2_home, True, state="stopped", name=["workers"])["changed"] and online(pm2_home, "workers") == [pid]
+    began = time.monotonic()
+    answer = ask(pm2_home, state="stopped", name=["workers"], stop_timeout=3)
+    assert answer["changed"] and time.monotonic() - began > 1.4  # its job took that long
+    assert not _process.alive(pid) and answer["before"][0]["pid"] == pid
+    assert not ask(pm2_home, state="stopped", name=["workers"])["changed"]
+    assert ask(pm2_home, state="started", name=["workers"])["changed"]
+    assert len(online(pm2_home, "workers")) == 1
+    assert not ask(pm2_home, state="started", name=["workers"])["changed"]
+
+
+def test_a_job_that_pm2_cuts_off_is_a_failure(pm2_home: Shop) -> None:
+    pm2_home.release("r1", "job")
+    pm2_home.define("workers", "fork", None, kill_timeout=500)
+    pm2_home.start("workers")
+    assert pm2_home.pm2("stop", "workers").returncode == 0  # pm2 does not tell
+    ask(pm2_home, state="started", name=["workers"])
+    with pytest.raises(EcommusError, match="pm2 would kill workers"):
+        ask(pm2_home, state="stopped", name=["workers"], stop_timeout=3)
+    assert len(online(pm2_home, "workers")) == 1
+    with pytest.raises(EcommusError, match="was killed by pm2"):
+        ask(pm2_home, state="stopped", name=["workers"])
+
+
+def test_unknown_names_are_refused_before_anything_is_touched(pm2_home: Shop) -> None:
+    api(pm2_home)
+    before = online(pm2_home, "api")
+    for state in ("stopped", "restarted", "reloaded", "started", "replaced"):
+        with pytest.raises(EcommusError, match="nosuch"):
+            ask(pm2_home, state=state, name=["api", "nosuch"], ecosystem_file=str(pm2_home.ecosystem))
+    for name in ("all", "0", "/a/", "-f"):
+        with pytest.raises(EcommusError, match="does not name a process"):
+            ask(pm2_home, state="stopped", name=[name])
+    assert online(pm2_home, "api") == before
+
+
+def test_starts_an_unknown_name_from_the_ecosystem_file(pm2_home: Shop) -> None:
+    api(pm2_home)
+    pm2_home.define("admin", "cluster", PORT + 1, 1)
+    answer = ask(pm2_home, state="started", name=["admin"], ecosystem_file=str(pm2_home.ecosystem), save=True)
+    assert answer["changed"] and get(PORT + 1)["ok"]
+    assert stat.S_IMODE(os.stat(answer["saved"]).st_mode) == 0o600
+    assert "PM2_PROGRAMMATIC" not in get(PORT + 1)["keys"] and "PM2_DISCRETE_MODE" not in get(PORT + 1)["keys"]
+
+
+def test_nothing_of_the_deploy_shell_reaches_a_process(pm2_home: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEPLOY_SECRET", "leaked")
+    pm2_home.pm2("ping")  # the daemon has a clean environment, which its processes inherit
+    pm2_home.define("api", "cluster", PORT, 2)
+    pm2_home.pm2("start", str(pm2_home.ecosystem), "--only", "api", DEPLOY_SECRET="leaked")
+    assert get(PORT)["leak"] == "leaked"  # what pm2 does
+    replace(pm2_home)
+    assert "leak" not in get(PORT)
+
+
+def test_restart_leaves_a_stopped_process_stopped(pm2_home: Shop) -> None:
+    api(pm2_home)
+    pm2_home.pm2("stop", "api")
+    pm2_home.pm2("reload", "all")
+    assert len(online(pm2_home, "api")) == 2  # `pm2 reload` starts what an operator has stopped
+    pm2_home.pm2("stop", "api")
+    for state in ("restarted", "reloaded"):
+        assert not ask(pm2_home, state=state, name=["api"])["changed"]
+        assert online(pm2_home, "api") == []
+    assert ask(pm2_home, state="restarted", name=["api"], include_stopped=True)["changed"]
+
+
+def test_restart_and_reload_bring_new_processes_one_by_one(pm2_home: Shop) -> None:
+    api(pm2_home)
+    for state in ("restarted", "reloaded"):
+        before = online(pm2_home, "api")
+        with Hammer(PORT, threads=2) as hammer:
+            answer = ask(pm2_home, state=state, name=["api"], expect_path=str(pm2_home.current))
+        assert answer["done"] == ["api"] and not set(before) & set(online(pm2_home, "api"))
+        assert state == "restarted" or hammer.failures == []
+
+
+def test_deleted_is_gone(pm2_home: Shop) -> None:
+    api(pm2_home)
+    pids = online(pm2_home, "api")
+    assert ask(pm2_home, state="deleted", name=["api"])["changed"]
+    assert ask(pm2_home)["processes"] == [] and not any(map(_process.alive, pids))
+    assert not ask(pm2_home, state="deleted", name=["api"])["changed"]
+
+
+# ---------------------------------------------------------------- replace
+
+
+@pytest.mark.parametrize(("instances", "overlap"), [(2, "all"), (2, "one"), (1, "all")])
+def test_replaces_without_a_failed_request(pm2_home: Shop, instances: int, overlap: str) -> None:
+    api(pm2_home, instances)
+    pm2_home.release("r2", "slow")
+    pm2_home.switch("r2")
+    before = online(pm2_home, "api")
+    assert replace(pm2_home, check_mode=True)["changed"] and online(pm2_home, "api") == before
+    with Hammer(PORT) as hammer:
+        answer = replace(pm2_home, overlap=overlap, save=True)
+    assert hammer.failures == [] and hammer.requests > 100 and hammer.releases == {"r1", "r2"}
+    assert answer["names"]["api"] == {"instances": instances, "online": instances, "stopped": 0, "exec_mode": "cluster"}
+    assert not set(before) & set(online(pm2_home, "api")) and not any(map(_process.alive, before))
+    assert {get(PORT)["release"] for _ in range(6)} == {"r2"}
+    assert answer["replaced"][0]["killed"] == () and answer["orphans"] == []
+    assert not (pm2_home.home / "ecommus-cutover.json").exists()
+
+
+FAULTS = {
+    "hang": ({"boot": "hang"}, "did not report that it is ready"),
+    "crash": ({"boot": "crash"}, "crashed"),
+    "instant": ({"boot": "instant"}, "crashed.*left nothing in its log"),
+    "late": ({"boot": "late"}, "crashed|ended|did not stay alive"),
+    "500": ({"status": 500}, "status 500"),
+    "wrong": ({"wrong": True}, '"ok": false'),
+}
+
+
+@pytest.mark.parametrize("instances", [2, 1])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_bad_release_does_not_touch_the_old_processes(pm2_home: Shop, fault: str, instances: int) -> None:
+    api(pm2_home, instances, env={"API_TOKEN": "t0ken-value"})
+    definition, message = FAULTS[fault]
+    pm2_home.release("bad", **definition)
+    pm2_home.switch("bad")
+    before = online(pm2_home, "api")
+    with Hammer(PORT) as hammer, pytest.raises(EcommusError, match=message) as caught:
+        replace(pm2_home, stable_seconds=3)
+    assert online(pm2_home, "api") == before and caught.value.details["old_untouched"] and caught.value.details["left_over"] == []
+    assert caught.value.details["failed_name"] == "api" and caught.value.remedy
+    if fault in ("hang", "crash", "instant"):  # the others took requests before they could be known
+        assert hammer.failures == [] and hammer.releases == {"r1"}
+    if fault == "crash":
+        assert any("cannot boot" in line for line in caught.value.details["log"])
+        assert "hunter2" not in str(caught.value.details) and "t0ken" not in str(caught.value.details)
+    assert get(PORT)["release"] == "r1"
+    assert not (pm2_home.home / "ecommus-cutover.json").exists()
+    if fault == "hang":  # the way back is the same call
+        pm2_home.switch("r1")
+        assert replace(pm2_home)["names"]["api"]["online"] == instances
+
+
+@pytest.mark.parametrize("boot", ["hang", "crash"])
+def test_the_documented_reload_breaks_the_shop_with_the_same_release(pm2_home: Shop, boot: str) -> None:
+    api(pm2_home)
+    pm2_home.release("bad", boot)
+    pm2_home.switch("bad")
+    with Hammer(PORT, threads=2) as hammer:
+        assert pm2_home.pm2("reload", "api").returncode == 0
+    assert hammer.failures
+
+
+def test_a_pinned_process_is_moved(pm2_home: Shop) -> None:
+    directory = str(pm2_home.root / "releases" / "r1")
+    api(pm2_home, 2, cwd=directory, script=f"{directory}/app.js")
+    pm2_home.release("r2")
+    pm2_home.switch("r2")
+    pm2_home.pm2("reload", "api")
+    assert get(PORT)["release"] == "r1"  # for ever
+    with pytest.raises(EcommusError, match="and not under"):
+        ask(pm2_home, state="reloaded", name=["api"], expect_path=str(pm2_home.current))
+    pm2_home.define("api", "cluster", PORT, 2)
+    with Hammer(PORT) as hammer:
+        replace(pm2_home)
+    assert hammer.failures == [] and get(PORT)["release"] == "r2"
+
+
+def test_environment_is_read_anew(pm2_home: Shop) -> None:
+    api(pm2_home, 2, env={"FOO": "old", "GONE": "1"})
+    pm2_home.define("api", "cluster", PORT, 2, env={"FOO": "new"})
+    replace(pm2_home)
+    assert get(PORT)["foo"] == "new" and "GONE" not in get(PORT)["keys"]
+
+
+def test_code_changed_in_place_is_replaced_too(pm2_home: Shop) -> None:
+    pm2_home.current.unlink()
+    pm2_home.release("r1").rename(pm2_home.current)  # a plain directory, no link anywhere
+    api(pm2_home)
+    began = time.time()
+    code = pm2_home.current / "app.js"
+    code.write_text(code.read_text().replace("release: 'r1'", "release: 'changed'"))
+    with Hammer(PORT) as hammer:
+        assert replace(pm2_home, newer_than=began)["changed"]
+    assert hammer.failures == [] and get(PORT)["release"] == "changed"
+    assert not replace(pm2_home, newer_than=began)["changed"]
+
+
+def test_a_killed_attempt_does_not_leave_twice_as_many(pm2_home: Shop) -> None:
+    from ansible_collections.mdlabs.ecommus.plugins.module_utils import _cutover, _ecosystem
+    from ansible_collections.mdlabs.ecommus.plugins.module_utils._cutover_record import Record
+
+    api(pm2_home)
+    before = online(pm2_home, "api")
+    pm2 = Pm2(str(pm2_home.home), (str(pm2_home.bin),))
+    Record.of(pm2.home).begin("api", 2, pm2.table("api"))
+    _cutover.add_one(pm2, "api", _ecosystem.Ecosystem(pm2, str(pm2_home.ecosystem)), pm2.table("api")[0], 15)
+    assert len(online(pm2_home, "api")) == 3
+    with Hammer(PORT) as hammer:
+        replace(pm2_home)
+    assert len(online(pm2_home, "api")) == 2 and not set(before) & set(online(pm2_home, "api"))
+    assert hammer.failures == []
+
+
+def test_without_an_ecosystem_file_the_old_definition_is_used(pm2_home: Shop) -> None:
+    api(pm2_home)
+    pm2_home.release("r2")
+    pm2_home.switch("r2")
+    with Hammer(PORT) as hammer:
+        replace(pm2_home, ecosystem_file=None)
+    assert hammer.failures == [] and get(PORT)["release"] == "r2"
+
+
+@pytest.mark.parametrize("pinned", [False, True])
+def test_fork_mode_is_replaced_in_place_with_the_gap_measured(pm2_home: Shop, pinned: bool) -> None:
+    directory = str(pm2_home.root / "releases" / "r1") if pinned else str(pm2_home.current)
+    api(pm2_home, None, "fork", cwd=directory, script=f"{directory}/app.js")
+    pm2_home.define("api", "fork", PORT)
+    pm2_home.release("r2")
+    pm2_home.switch("r2")
+    answer = replace(pm2_home)
+    assert get(PORT)["release"] == "r2" and answer["names"]["api"]["exec_mode"] == "fork"
+    assert 100 < answer["replaced"][0]["gap_ms"] < 5000
+
+
+def test_several_names_stop_at_the_first_failure(pm2_home: Shop) -> None:
+    api(pm2_home)
+    for number, name in enumerate(("admin", "store"), 1):
+        pm2_home.define(name, "cluster", PORT + number, 1)
+        pm2_home.start(name)
+    bad = pm2_home.release("bad", "crash")
+    pm2_home.define("admin", "cluster", PORT + 1, 1, cwd=str(bad), script=str(bad / "app.js"))
+    before = online(pm2_home, "api"), online(pm2_home, "store")
+    with pytest.raises(EcommusError) as caught:
+        replace(pm2_home, name=["api", "admin", "store"], expect_path=None)
+    assert caught.value.details["done"] == ["api"] and caught.value.details["failed_name"] == "admin"
+    assert caught.value.details["untouched"] == ["store"]
+    assert online(pm2_home, "api") != before[0] and online(pm2_home, "store") == before[1]
+    assert "saved" not in caught.value.details
+
+
+def test_two_runs_at_once_are_told_apart(pm2_home: Shop) -> None:
+    api(pm2_home)
+    pm2 = Pm2(str(pm2_home.home), (str(pm2_home.bin),))
+    with pm2.lock(), pytest.raises(EcommusError, match="another run"), pm2.lock(timeout=0.3):
+        pass
