@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pm2_shop
+import postgres_cluster
 import pytest
 
 
@@ -23,3 +25,38 @@ def pm2_home(node_tools: Path) -> Iterator[pm2_shop.Shop]:
         yield shop
     finally:
         shop.destroy()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test with a cluster runs on each major version of PostgreSQL that is installed."""
+    if "pg_server" in metafunc.fixturenames:
+        metafunc.parametrize("pg_server", sorted(postgres_cluster.installed_majors(), reverse=True), indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def pg_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[postgres_cluster.Cluster]:
+    """A running PostgreSQL server with three roles."""
+    major: str = request.param
+    directory = postgres_cluster.installed_majors()[major]
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    home = tmp_path_factory.mktemp(f"postgres{major}") / "cluster"
+    cluster = postgres_cluster.Cluster(int(major), directory, home, 21300 + int(major) + 20 * worker)
+    try:
+        cluster.create()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture
+def pg_database(pg_server: postgres_cluster.Cluster) -> Iterator[postgres_cluster.Shop]:
+    """A shop's database, whose role may create databases; every database that the test makes is gone after it."""
+    before = pg_server.databases()
+    shop = postgres_cluster.Shop(pg_server, "shop prod", "owner")
+    try:
+        shop.create()
+        yield shop
+    finally:
+        if pg_server.process is None:
+            pg_server.start()
+        pg_server.drop(*(pg_server.databases() - before))

@@ -1,0 +1,121 @@
+# Copyright (c) 2026 MD Labs
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What each state of the module pg_snapshot means, with its prediction for check mode."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import typing as t
+
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _database as database
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _restore as restore
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _snapshot as snapshot
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._pgtools import find_tools
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._postgres import Target
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._snapshot import Options
+
+Answer = t.Dict[str, t.Any]  # noqa: UP006  (evaluated at run time, on Python 3.9 too)
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What the module was asked for; ``path`` and ``database`` are empty when not given."""
+
+    target: Target
+    admin: Target
+    path: str
+    database: str
+    jobs: int
+    options: Options
+    check: bool = False
+
+
+def present(request: Request) -> Answer:
+    """Make the snapshot, or verify the one that is there."""
+    if snapshot.load(request.path) is not None:
+        return {"manifest": snapshot.verify(request.path, request.options)}
+    answer = _changed("absent", request.path)
+    if request.check:
+        snapshot.prepare(request.target, request.path, request.options)
+        return answer
+    return {**answer, "manifest": snapshot.create(request.target, request.path, request.options)}
+
+
+def verified(request: Request) -> Answer:
+    """Read the snapshot through."""
+    return {"manifest": snapshot.verify(request.path, request.options)}
+
+
+def described(request: Request) -> Answer:
+    """The manifest, unread, and the state of the server."""
+    answer: Answer = {}
+    manifest = snapshot.load(request.path) if request.path else None
+    if manifest is not None:
+        answer["manifest"] = manifest
+    with database.maintenance(request.admin) as connection:
+        answer["server"] = database.state(connection, request.target.database)
+        major = connection.info.server_version // 10000
+    try:
+        tools = find_tools(major, request.options.bin_dir, request.options.path_prefix)
+        answer["server"]["tools"] = {"directory": tools.directory, "version": str(tools)}
+    except EcommusError as error:
+        answer["server"]["tools"] = {"error": str(error)}
+    return answer
+
+
+def restored(request: Request) -> Answer:
+    """Restore into the new database, unless it is that copy already."""
+    manifest = restore.plan(request.target, request.admin, request.path, request.database, request.options)
+    if manifest is None:
+        return {"manifest": snapshot.load(request.path)}
+    answer = {**_changed("absent", f"database {request.database}"), "manifest": manifest}
+    if not request.check:
+        answer["restored"] = restore.restore(request.target, request.admin, request.path, request.database, request.jobs, request.options)
+    return answer
+
+
+def absent(request: Request) -> Answer:
+    """Remove the snapshot, the database, or both."""
+    gone = []
+    if request.database:
+        gone += _drop(request)
+    if request.path:
+        files = [name for name in (request.path, snapshot.manifest_path(request.path), request.path + ".partial") if os.path.exists(name)]
+        gone += files
+        if not request.check:
+            snapshot.remove(request.path)
+    if not gone:
+        return {"changed": False}
+    return _changed("\n".join(gone), "absent")
+
+
+def _drop(request: Request) -> list[str]:
+    if request.database in (request.target.database, "postgres", "template0", "template1"):
+        raise EcommusError(
+            f"{request.database} is not removed: it is the live database or belongs to the server", "correct target_database"
+        )
+    gone = []
+    with database.maintenance(request.admin) as connection:
+        # The half-made copy of a killed run goes with it.
+        for name in (request.database, request.database + restore.PARTIAL):
+            if database.exists(connection, name):
+                gone.append(f"database {name}")
+                if not request.check:
+                    database.drop(connection, name)
+    return gone
+
+
+def _changed(before: str, after: str) -> Answer:
+    return {"changed": True, "diff": {"before": before + "\n", "after": after + "\n"}}
+
+
+STATES: dict[str, t.Callable[[Request], Answer]] = {
+    "present": present,
+    "verified": verified,
+    "described": described,
+    "restored": restored,
+    "absent": absent,
+}

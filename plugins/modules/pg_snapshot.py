@@ -1,0 +1,204 @@
+#!/usr/bin/python
+# Copyright (c) 2026 MD Labs
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pg_snapshot
+short_description: Make, verify, restore and remove snapshots of a shop's database
+version_added: 0.1.0
+description:
+  - A snapshot is a compressed dump C(<name>.dump) and a manifest C(<name>.manifest.json) beside it, both readable by their owner only.
+  - The manifest holds size and SHA-256 of the dump, and per table the number of rows and a hash of their content, taken in the very
+    transaction that was dumped. So a restored database can be proven equal to its source although the shop went on selling.
+  - A dump is written under another name, read through from end to end, and only then given its name. A damaged one is found.
+  - A snapshot is restored into a new database, never over a live one. See M(mdlabs.ecommus.pg_swap) for putting it in its place.
+author: [MD Labs (@mdlabs)]
+extends_documentation_fragment: [mdlabs.ecommus.postgres]
+attributes:
+  check_mode: {support: full, description: All checks run that change nothing; a snapshot that would be made is not predicted in size.}
+  diff_mode: {support: full, description: Shows what would be created or removed.}
+options:
+  state:
+    description:
+      - V(present) makes the snapshot O(path), unless it is there; one that is there is verified.
+      - V(verified) reads an existing snapshot to its end and compares it with its manifest.
+      - V(described) returns the manifest of O(path), if given and there, and the state of the server. It changes nothing.
+      - V(restored) restores O(path) into the new database O(target_database) and compares the result with the manifest. A database of
+        that name that already is an equal copy is left alone.
+      - V(absent) removes the snapshot O(path) and the database O(target_database), whichever is given. The live database is refused.
+    type: str
+    choices: [present, verified, described, restored, absent]
+    default: present
+  path:
+    description: The dump, absolute, ending in C(.dump). Its directory is created with mode V(0700).
+    type: path
+  target_database:
+    description: Name of the database to restore into or to remove.
+    type: str
+  bin_dir:
+    description:
+      - Directory of C(pg_dump) and C(pg_restore). By default PATH and the places of Debian's and PostgreSQL's packages are searched
+        for the server's own major version, or else the oldest newer one that fits.
+    type: path
+  jobs:
+    description: Parallel jobs of a restore. By default one core is left to the shop. With V(1) it is a single transaction.
+    type: int
+  compress:
+    description: What C(pg_dump --compress) takes. V(auto) is V(zstd:1) where the programs have it, else V(1) (gzip).
+    type: str
+    default: auto
+  dump_ratio:
+    description: Expected size of the dump as a share of the tables' size; decides whether it fits on the disk before it is begun.
+    type: float
+    default: 0.5
+  require_settings:
+    description:
+      - Whether a restore fails when the role may not give the copy every setting of the source, be it of C(ALTER DATABASE ... SET) or of
+        C(ALTER ROLE ... IN DATABASE ... SET). Some can be made by superusers only. With V(false) they are listed in RV(restored.warnings).
+    type: bool
+    default: true
+  lock_timeout:
+    description: Seconds that C(pg_dump) waits for a table that is locked by others.
+    type: float
+    default: 30
+  timeout:
+    description: Seconds that C(pg_dump) or C(pg_restore) may take.
+    type: float
+    default: 3600
+"""
+
+EXAMPLES = r"""
+- name: Snapshot before the upgrade
+  mdlabs.ecommus.pg_snapshot:
+    env_file: /opt/ecommus/.env
+    path: /var/backups/ecommus/pre-v1.4.0.dump
+
+- name: Prove that it restores, and have the way back ready
+  mdlabs.ecommus.pg_snapshot:
+    state: restored
+    env_file: /opt/ecommus/.env
+    admin_url: "{{ ecommus_database_admin_url }}"
+    path: /var/backups/ecommus/pre-v1.4.0.dump
+    target_database: ecommus_prod_before_v1_4_0
+
+- name: Remove both when the rollback window has passed
+  mdlabs.ecommus.pg_snapshot:
+    state: absent
+    env_file: /opt/ecommus/.env
+    path: /var/backups/ecommus/pre-v1.4.0.dump
+    target_database: ecommus_prod_before_v1_4_0
+"""
+
+RETURN = r"""
+manifest:
+  description: What the snapshot is. Also kept beside the dump.
+  returned: unless RV(manifest) would be empty (described without a snapshot, absent, check mode of present)
+  type: dict
+  contains:
+    path: {description: The dump., type: str}
+    size: {description: Its size in bytes., type: int}
+    sha256: {description: Its SHA-256., type: str}
+    created: {description: When the transaction began that was dumped; ISO 8601, UTC., type: str}
+    server_version: {description: Version of the server., type: str}
+    client_version: {description: Version of pg_dump., type: str}
+    compress: {description: The compression used., type: str}
+    database: {description: Name of the database., type: str}
+    database_bytes: {description: Its size on the server in bytes., type: int}
+    lsn: {description: Position in the write-ahead log., type: str}
+    xid: {description: Oldest transaction that was still open., type: str}
+    snapshot: {description: The transaction's view as PostgreSQL's pg_snapshot text., type: str}
+    postmaster_started: {description: Start of the server; statistics are comparable only under the same one., type: str}
+    tables: {description: Per table C(rows) and C(hash)., type: dict}
+    sequences: {description: Per sequence C(last_value) and C(increment)., type: dict}
+    structure: {description: Per kind of object C(count) and C(hash) over names owners and grants., type: dict}
+    statistics: {description: Per table rows inserted updated and deleted since the statistics began., type: dict}
+    extensions: {description: Versions of the extensions., type: dict}
+    facts: {description: 'Owner, encoding, locale, settings, grants, connection limit and comment of the database.', type: dict}
+    fingerprint: {description: SHA-256 over RV(manifest.tables)., type: str}
+restored:
+  description: The copy that was made.
+  returned: state=restored and it was not there
+  type: dict
+  contains:
+    database: {description: Its name., type: str}
+    seconds: {description: How long restoring and proving took., type: float}
+    rows: {description: Rows in all tables., type: int}
+    warnings: {description: What differs without harm., type: list, elements: str}
+server:
+  description: The state of the server.
+  returned: state=described
+  type: dict
+  contains:
+    server_version: {description: Its version., type: str}
+    role: {description: The role that was used (of O(admin_url) if given)., type: str}
+    owner: {description: Owner of the shop's database., type: str}
+    is_owner: {description: Whether the role is that owner or a member., type: bool}
+    superuser: {description: Whether the role is a superuser., type: bool}
+    can_create_database: {description: Whether the role may create databases., type: bool}
+    databases: {description: 'Name, owner, bytes and allow_connections of each database.', type: list, elements: dict}
+    prepared_transactions: {description: Identifiers of prepared transactions of the shop's database., type: list, elements: str}
+    long_transactions: {description: "Those of 60 seconds or more: pid, role, seconds, state, application.", type: list, elements: dict}
+    data_directory: {description: Where the server keeps its data if the role may know it., type: str}
+    tools: {description: 'directory and version of the client programs that fit, or error.', type: dict}
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _restore as restore
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _snapshot as snapshot
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _snapshot_states as states
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._argspec import run_module
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._postgres_options import ONE_OF, postgres_options, targets_of
+
+
+def main(module: AnsibleModule) -> dict[str, t.Any]:
+    given = module.params
+    target, admin = targets_of(given)
+    request = states.Request(
+        target=target,
+        admin=admin,
+        path=given["path"] or "",
+        database=given["target_database"] or "",
+        jobs=given["jobs"] or restore.default_jobs(),
+        options=snapshot.Options(
+            bin_dir=given["bin_dir"] or "",
+            path_prefix=given["path_prefix"],
+            compress=given["compress"],
+            timeout=given["timeout"],
+            lock_timeout=given["lock_timeout"],
+            dump_ratio=given["dump_ratio"],
+            require_settings=given["require_settings"],
+        ),
+        check=module.check_mode,
+    )
+    return states.STATES[given["state"]](request)
+
+
+if __name__ == "__main__":
+    run_module(
+        main,
+        {
+            **postgres_options(),
+            "state": {"type": "str", "choices": list(states.STATES), "default": "present"},
+            "path": {"type": "path"},
+            "target_database": {"type": "str"},
+            "bin_dir": {"type": "path"},
+            "jobs": {"type": "int"},
+            "compress": {"type": "str", "default": "auto"},
+            "dump_ratio": {"type": "float", "default": snapshot.DUMP_RATIO},
+            "require_settings": {"type": "bool", "default": True},
+            "lock_timeout": {"type": "float", "default": 30},
+            "timeout": {"type": "float", "default": 3600},
+        },
+        required_one_of=ONE_OF,
+        required_if=[
+            ("state", "present", ["path"]),
+            ("state", "verified", ["path"]),
+            ("state", "restored", ["path", "target_database"]),
+            ("state", "absent", ["path", "target_database"], True),
+        ],
+    )

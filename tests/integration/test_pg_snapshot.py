@@ -1,0 +1,365 @@
+# Copyright (c) 2026 MD Labs
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""pg_snapshot on real servers: what is restored is proven equal, what is damaged is found, what fails leaves nothing behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _snapshot as snapshot
+from ansible_collections.mdlabs.ecommus.plugins.modules import pg_snapshot
+from postgres_cluster import PASSWORD, Cluster, Shop, installed_majors
+
+pytestmark = pytest.mark.postgres
+
+# All of them: which one fits is for the module to find out.
+BIN = [str(directory) for directory in installed_majors().values()]
+
+
+def call(**arguments: Any) -> dict[str, Any]:
+    """Run the module as Ansible does; no secret may be in anything that it says."""
+    arguments.setdefault("path_prefix", BIN)
+    done = subprocess.run(
+        [sys.executable, pg_snapshot.__file__],
+        input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    result: dict[str, Any] = json.loads(done.stdout)
+    result.pop("invocation", None)
+    print(result.get("msg"), result.get("exception"), done.stderr)
+    assert PASSWORD not in json.dumps(result, ensure_ascii=False)
+    return result
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "backup" / "pre.dump"
+
+
+def left(path: Path) -> set[str]:
+    return {entry.name for entry in path.parent.iterdir()} if path.parent.exists() else set()
+
+
+def test_makes_a_private_snapshot_once(pg_database: Shop, path: Path) -> None:
+    predicted = call(database_url=pg_database.url, path=str(path), _ansible_check_mode=True)
+    assert predicted["changed"] and not path.parent.exists()
+    made = call(database_url=pg_database.url, path=str(path))
+    assert made["changed"]
+    manifest = made["manifest"]
+    assert manifest["tables"]["public.Orders"]["rows"] == 5000
+    assert manifest["tables"]["public.nothing"]["rows"] == 0
+    assert manifest["tables"]["large objects"]["rows"] == 1
+    assert manifest["server_version"].split(".")[0] == manifest["client_version"].split(".")[0] == str(pg_database.cluster.major)
+    assert left(path) == {"pre.dump", "pre.manifest.json"}
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert all((path.parent / name).stat().st_mode & 0o777 == 0o600 for name in left(path))
+    again = call(database_url=pg_database.url, path=str(path))
+    assert not again["changed"] and again["manifest"] == manifest
+    assert not call(state="verified", database_url=pg_database.url, path=str(path))["changed"]
+
+
+def test_describes_the_server_and_the_snapshot(pg_database: Shop, path: Path) -> None:
+    call(database_url=pg_database.url, path=str(path))
+    described = call(state="described", database_url=pg_database.url, path=str(path))
+    server = described["server"]
+    assert not described["changed"] and described["manifest"]["database"] == "shop prod"
+    assert server["can_create_database"] and server["is_owner"] and not server["superuser"]
+    assert next(known for known in server["databases"] if known["name"] == "shop prod")["bytes"] > 1e6
+    assert server["prepared_transactions"] == server["long_transactions"] == []
+    assert server["tools"]["version"].startswith(f"{pg_database.cluster.major}.")
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_restores_an_equal_database(pg_database: Shop, path: Path, jobs: int) -> None:
+    manifest = call(database_url=pg_database.url, path=str(path))["manifest"]
+    arguments = {"state": "restored", "database_url": pg_database.url, "path": str(path), "target_database": "copy", "jobs": jobs}
+    assert call(**arguments, _ansible_check_mode=True)["changed"]
+    assert "copy" not in pg_database.cluster.databases()
+    made = call(**arguments)
+    assert made["changed"] and made["restored"]["rows"] == sum(table["rows"] for table in manifest["tables"].values())
+    assert made["restored"]["warnings"] == []
+    # Not by the module's own eyes only:
+    assert pg_database.scalar("SELECT count(*) FROM paid", "copy") == 0
+    assert pg_database.scalar("SHOW work_mem", "copy") == "5MB"
+    assert pg_database.scalar("SHOW lock_timeout", "copy") == "2500ms"
+    assert pg_database.scalar('SHOW "app.tenant"', "copy") == "it's"
+    assert pg_database.scalar("SHOW search_path", "copy") == '"$user", public, "odd "" name"'
+    assert pg_database.scalar("SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = 'copy'") == "it's the shop"
+    assert pg_database.scalar("SELECT has_database_privilege('plain', 'copy', 'CONNECT')") is False
+    assert pg_database.scalar("SELECT reltuples FROM pg_class WHERE relname = 'Orders'", "copy") == 5000
+    again = call(**arguments)
+    assert not again["changed"]
+    with pg_database.connect("copy") as connection:
+        connection.execute('UPDATE "Orders" SET shipping = shipping || \'{"n": 0}\' WHERE id = 17')
+    changed = call(**arguments)
+    assert changed["failed"] and "is not a copy" in changed["msg"] and "public.Orders: same number, other content" in changed["msg"]
+    removed = call(state="absent", database_url=pg_database.url, target_database="copy")
+    assert removed["changed"] and "copy" not in pg_database.cluster.databases()
+    assert not call(state="absent", database_url=pg_database.url, target_database="copy")["changed"]
+    assert left(path) == {"pre.dump", "pre.manifest.json"}
+
+
+def test_snapshot_is_consistent_while_the_shop_sells(pg_database: Shop, path: Path) -> None:
+    stop = threading.Event()
+
+    def sell() -> None:
+        with pg_database.connect() as connection:
+            while not stop.is_set():
+                with connection.transaction():
+                    connection.execute(
+                        'WITH o AS (INSERT INTO "Orders" (customer, net) VALUES (1, 1) RETURNING id)'
+                        " INSERT INTO lines SELECT id, 1, 'A' FROM o"
+                    )
+                    connection.execute("UPDATE \"Orders\" SET status = 'paid' WHERE id = 1 + (random() * 999)::int")
+
+    seller = threading.Thread(target=sell)
+    seller.start()
+    try:
+        time.sleep(0.3)
+        manifest = call(database_url=pg_database.url, path=str(path))["manifest"]
+    finally:
+        stop.set()
+        seller.join()
+    assert manifest["tables"]["public.Orders"]["rows"] < pg_database.scalar('SELECT count(*) FROM "Orders"')
+    made = call(state="restored", database_url=pg_database.url, path=str(path), target_database="copy")
+    assert made.get("restored"), made
+
+
+def test_a_role_that_may_not_create_databases_needs_an_admin(pg_server: Cluster, path: Path) -> None:
+    shop = Shop(pg_server, "cedar_prod", "plain")
+    try:
+        shop.create()
+        with pg_server.connect("cedar_prod") as connection:
+            connection.execute("CREATE TABLE secret_of_root (); ALTER TABLE secret_of_root OWNER TO plain")
+        call(database_url=shop.url, path=str(path))
+        arguments = {"state": "restored", "database_url": shop.url, "path": str(path), "target_database": "cedar_copy"}
+        refused = call(**arguments)
+        assert refused["failed"] and "role plain has no CREATEDB" in refused["msg"] and "admin_url" in refused["remedy"]
+        for role in ("dba", "postgres"):
+            made = call(**arguments, admin_url=pg_server.url("postgres", role))
+            assert made.get("restored"), made
+            assert shop.scalar("SELECT tableowner FROM pg_tables WHERE tablename = 'customers'", "cedar_copy") == "plain"
+            assert shop.scalar("SHOW statement_timeout", "cedar_copy") == "77s"
+            pg_server.drop("cedar_copy")
+    finally:
+        pg_server.drop("cedar_prod", "cedar_copy")
+
+
+def test_settings_that_the_role_may_not_make_are_named(pg_database: Shop, path: Path) -> None:
+    call(database_url=pg_database.url, path=str(path))
+    with pg_database.cluster.connect() as connection:
+        connection.execute('REVOKE SET ON PARAMETER "app.tenant" FROM owner')
+    arguments = {"state": "restored", "database_url": pg_database.url, "path": str(path), "target_database": "copy"}
+    refused = call(**arguments)
+    assert refused["failed"] and refused["settings"] == ["app.tenant=it's"]
+    assert not {"copy", "copy__partial"} & pg_database.cluster.databases()
+    made = call(**arguments, require_settings=False)
+    assert made["restored"]["warnings"] == ["setting not carried over: app.tenant=it's"]
+    assert not call(**arguments, require_settings=False)["changed"]
+    assert call(**arguments)["failed"]
+
+
+def damage(path: Path, how: str) -> None:
+    content = bytearray(path.read_bytes())
+    if how == "cut":
+        del content[len(content) // 2 :]
+    elif how == "tail":
+        del content[-20:]
+    else:
+        content[len(content) * 3 // 4] ^= 0x10
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("how", ["cut", "tail", "flip"])
+def test_finds_a_damaged_dump_that_the_listing_accepts(pg_database: Shop, path: Path, how: str) -> None:
+    call(database_url=pg_database.url, path=str(path))
+    damage(path, how)
+    listing = subprocess.run([pg_database.cluster.bin / "pg_restore", "--list", path], capture_output=True, check=False, timeout=30)
+    assert listing.returncode == 0 and b"TABLE DATA" in listing.stdout
+    for state in ("verified", "present"):
+        found = call(state=state, database_url=pg_database.url, path=str(path))
+        assert found["failed"] and "is damaged" in found["msg"]
+    refused = call(state="restored", database_url=pg_database.url, path=str(path), target_database="copy")
+    assert refused["failed"] and "is damaged" in refused["msg"]
+    assert not {"copy", "copy__partial"} & pg_database.cluster.databases()
+
+
+@pytest.mark.parametrize("how", ["cut", "tail", "flip"])
+def test_reading_through_finds_what_no_checksum_could(pg_database: Shop, path: Path, how: str) -> None:
+    """A dump that was wrong when its checksum was taken: gzip carries a check of its own."""
+    call(database_url=pg_database.url, path=str(path), compress="1")
+    damage(path, how)
+    manifest = path.with_name("pre.manifest.json")
+    content = json.loads(manifest.read_text())
+    content |= {"size": path.stat().st_size, "sha256": snapshot.sha256(str(path))}
+    manifest.write_text(json.dumps(content))
+    found = call(state="verified", database_url=pg_database.url, path=str(path))
+    assert found["failed"] and "cannot be read to its end" in found["msg"]
+
+
+def test_a_copy_that_differs_is_dropped(pg_database: Shop, path: Path) -> None:
+    call(database_url=pg_database.url, path=str(path))
+    manifest = path.with_name("pre.manifest.json")
+    content = json.loads(manifest.read_text())
+    content["tables"]["public.Orders"]["hash"] = "1"
+    manifest.write_text(json.dumps(content))
+    refused = call(state="restored", database_url=pg_database.url, path=str(path), target_database="copy")
+    assert refused["failed"] and refused["differences"] == ["public.Orders: same number, other content"]
+    assert not {"copy", "copy__partial"} & pg_database.cluster.databases()
+    assert "shop prod" in pg_database.cluster.databases()
+
+
+def test_the_live_database_is_neither_overwritten_nor_removed(pg_database: Shop, path: Path) -> None:
+    call(database_url=pg_database.url, path=str(path))
+    for state in ("restored", "absent"):
+        refused = call(state=state, database_url=pg_database.url, path=str(path), target_database="shop prod")
+        assert refused["failed"] and "live database" in refused["msg"]
+    assert path.exists() and pg_database.scalar('SELECT count(*) FROM "Orders"') == 5000
+
+
+def test_a_missing_manifest_is_no_snapshot(pg_database: Shop, path: Path) -> None:
+    call(database_url=pg_database.url, path=str(path))
+    path.with_name("pre.manifest.json").unlink()
+    assert call(state="verified", database_url=pg_database.url, path=str(path))["failed"]
+    assert call(database_url=pg_database.url, path=str(path))["changed"]
+    assert call(state="absent", database_url=pg_database.url, path=str(path))["changed"]
+    assert left(path) == set()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small tmpfs needs root")
+def test_a_full_disk_is_refused_before_and_survived_during(pg_database: Shop, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk], check=True, timeout=10)
+    try:
+        path = disk / "pre.dump"
+        with pg_database.connect() as connection:
+            # Text that hardly compresses, 12 MB of it.
+            connection.execute("CREATE TABLE noise AS SELECT encode(sha512(i::text::bytea), 'base64') FROM generate_series(1, 100000) i")
+        before = call(database_url=pg_database.url, path=str(path))
+        assert before["failed"] and "are needed" in before["msg"] and "free disk space" in before["remedy"]
+        for ballast in (0, 3_000_000):  # the second leaves no time to watch: the disk is full first
+            with (disk / "ballast").open("wb") as file:
+                file.write(b"x" * ballast)
+            during = call(database_url=pg_database.url, path=str(path), dump_ratio=0.0)
+            assert during["failed"] and ("has only" in during["msg"] or "filled up" in during["msg"]), during
+            assert left(path) == {"ballast"}
+    finally:
+        subprocess.run(["umount", disk], check=True, timeout=10)
+
+
+SCRIPT = """
+import sys
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _restore, _snapshot
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._postgres import Target
+what, url, path, *bin = sys.argv[1:]
+options = _snapshot.Options(path_prefix=bin)
+target = Target.from_url(url)
+if what == "create":
+    _snapshot.create(target, path, options)
+else:
+    _restore.restore(target, target, path, "copy", 1, options)
+"""
+
+
+def killed_when(shop: Shop, what: str, path: Path, sign: str) -> None:
+    """Run it in a process of its own and kill -9 that one as soon as the query *sign* is true, its children left alone."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, what, shop.url, str(path), *BIN], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    )
+    with shop.cluster.connect() as connection:
+        until = time.monotonic() + 30
+        while not connection.execute(sign).fetchone():  # type: ignore[arg-type]
+            assert process.poll() is None and time.monotonic() < until
+    process.send_signal(signal.SIGKILL)
+    process.wait(10)
+
+
+COPYING = "SELECT 1 FROM pg_stat_activity WHERE application_name LIKE 'ecommus %' AND query LIKE 'COPY%'"
+
+
+@pytest.fixture
+def big(pg_database: Shop) -> Shop:
+    """A shop whose dump takes long enough to be hit in the middle."""
+    with pg_database.connect() as connection:
+        connection.execute("CREATE TABLE noise AS SELECT i, encode(sha512(i::text::bytea), 'base64') FROM generate_series(1, 300000) i")
+    return pg_database
+
+
+def test_a_killed_snapshot_is_none_and_the_next_run_makes_it(big: Shop, path: Path) -> None:
+    killed_when(big, "create", path, COPYING)
+    assert left(path) == {"pre.dump.partial"}
+    refused = call(state="verified", database_url=big.url, path=str(path))
+    assert refused["failed"] and "no manifest" in refused["msg"]
+    made = call(database_url=big.url, path=str(path))
+    assert made["changed"] and left(path) == {"pre.dump", "pre.manifest.json"}
+    assert not call(state="verified", database_url=big.url, path=str(path)).get("failed")
+
+
+def test_a_killed_pg_dump_leaves_nothing(big: Shop, path: Path) -> None:
+    result: list[dict[str, Any]] = []
+    caller = threading.Thread(target=lambda: result.append(call(database_url=big.url, path=str(path))))
+    caller.start()
+    program = b"--file\0" + str(path).encode()
+    until = time.monotonic() + 20
+    with big.cluster.connect() as connection:
+        while not connection.execute(COPYING).fetchone():  # type: ignore[arg-type]
+            assert time.monotonic() < until
+    lines = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            lines[int(entry.name)] = (entry / "cmdline").read_bytes()
+    (pid,) = [pid for pid, line in lines.items() if program in line and line.split(b"\0")[0].endswith(b"pg_dump")]
+    assert not [line for line in lines.values() if PASSWORD.encode() in line or b"owner:s" in line]
+    os.kill(pid, signal.SIGKILL)
+    caller.join(60)
+    assert result[0]["failed"] and "pg_dump failed with exit code -9" in result[0]["msg"]
+    assert left(path) == set()
+    assert call(database_url=big.url, path=str(path))["changed"]
+
+
+def test_a_killed_restore_is_none_and_the_next_run_makes_it(pg_database: Shop, path: Path) -> None:
+    call(database_url=pg_database.url, path=str(path))
+    killed_when(pg_database, "restore", path, "SELECT 1 FROM pg_stat_activity WHERE application_name = 'ecommus pg_restore'")
+    assert "copy" not in pg_database.cluster.databases()
+    assert "copy__partial" in pg_database.cluster.databases()
+    made = call(state="restored", database_url=pg_database.url, path=str(path), target_database="copy")
+    assert made.get("restored"), made
+    assert "copy__partial" not in pg_database.cluster.databases()
+
+
+def test_names_what_keeps_it_out(pg_database: Shop, path: Path) -> None:
+    cluster = pg_database.cluster
+    wrong = pg_database.url.replace("owner:", "owner:wrong")
+    answer = call(database_url=wrong, path=str(path))
+    assert answer["failed"] and "password authentication failed" in answer["msg"] and "correct the user or the password" in answer["remedy"]
+    answer = call(database_url=cluster.url("no_such"), path=str(path))
+    assert answer["failed"] and 'database "no_such" does not exist' in answer["msg"]
+    cluster.stop()
+    answer = call(database_url=pg_database.url, path=str(path))
+    assert answer["failed"] and "cannot connect to database shop prod as owner" in answer["msg"] and "start PostgreSQL" in answer["remedy"]
+    cluster.start()
+    assert left(path) == set()
+
+
+def test_reads_the_url_from_the_env_file(pg_database: Shop, tmp_path: Path, path: Path) -> None:
+    env_file = tmp_path / ".env"
+    env_file.write_text(f'JWT_SECRET=x\nSHOP_DB="{pg_database.url}?schema=public&connection_limit=5"\n')
+    assert call(env_file=str(env_file), database_url_key="SHOP_DB", path=str(path))["changed"]
+    missing = call(env_file=str(env_file), path=str(path))
+    assert missing["failed"] and "has no DATABASE_URL" in missing["msg"]
