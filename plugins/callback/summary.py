@@ -14,7 +14,8 @@ author:
   - MD Labs (@mdlabs)
 description:
   - Prints a table at the end of a run, from what M(mdlabs.ecommus.report) returned for each host.
-  - Below each shop stand the services that missed requests, the snapshot, the report and, where something went wrong, the problem and the remedy.
+  - Below each shop stand the services that missed requests, the snapshot, the report and, where something went wrong, the
+    problem and the remedy.
   - Prints nothing when no report was seen.
 requirements:
   - enable with C(callbacks_enabled = mdlabs.ecommus.summary) in the C([defaults]) section of the configuration

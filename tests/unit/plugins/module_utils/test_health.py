@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 
@@ -192,6 +193,34 @@ def test_login_is_never_asked_more_often_than_the_rate_limit_bears():
         results = check([products(server.address, f"p{i}") for i in range(4)], Patience(retries=50, interval=0.01, deadline=5))
     assert len(shop.logins) == 5
     assert all("was tried 5 times" in result.error for result in results)
+
+
+def test_probes_that_wait_for_a_login_take_its_failure_for_theirs():
+    shop = Shop(503, 503, 503, 503)
+
+    def slow(request):
+        time.sleep(0.3)
+        return shop(request)
+
+    with serve(slow) as server:
+        results = check([products(server.address, f"p{i}") for i in range(4)], QUICK)
+    assert all("login: status 503" in result.error for result in results)
+    assert len(shop.logins) == 1
+
+
+def test_login_that_hangs_counts_as_asked():
+    shop = Shop()
+
+    def hang(request):
+        shop(request)
+        time.sleep(0.5)
+        return "late"
+
+    with serve(hang) as server:
+        probe = dataclasses.replace(products(server.address), timeout=0.1)
+        result = only(probe, Patience(retries=30, interval=0.01, deadline=10))
+    assert "was tried 5 times" in result.error
+    assert len(shop.logins) == 5
 
 
 def test_login_that_is_not_reached_does_not_count():

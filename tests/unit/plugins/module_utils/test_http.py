@@ -85,12 +85,25 @@ def test_connection_is_kept_until_closed():
     assert ports[0] == ports[1] != ports[2]
 
 
-def test_cookies_and_proxies_of_the_environment_are_not_used(monkeypatch):
+def test_nothing_but_what_was_asked_for_is_sent(monkeypatch, tmp_path):
+    (tmp_path / "netrc").write_text("machine shop.example login ann password geheim")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{unused_port()}")
-    with serve(lambda request: (200, "ok", {"Set-Cookie": "a=1"})) as server, Client(f"http://{server.address}/") as client:
+    monkeypatch.delenv("no_proxy", raising=False)
+    with serve(lambda request: (200, "ok", {"Set-Cookie": "a=1"})) as server:
+        client = Client("http://shop.example/path", resolve=server.address)
         client.request()
         client.request()
-    assert "Cookie" not in server.asked[1].headers
+        client.close()
+    assert [request.path for request in server.asked] == ["/path", "/path"]
+    assert not {"Cookie", "Authorization"} & server.asked[1].headers.keys()
+
+
+def test_resolve_is_for_the_host_of_the_url_alone():
+    with serve(lambda request: "elsewhere") as other, serve(lambda request: (302, "", {"Location": f"http://{other.address}/"})) as server:
+        client = Client("http://shop.example/", resolve=server.address)
+        assert client.request(follow_redirects=True).text == "elsewhere"
+        client.close()
 
 
 def test_body_is_read_up_to_its_limit_only():

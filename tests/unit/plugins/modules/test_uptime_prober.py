@@ -64,8 +64,10 @@ def test_constant_rate_over_all_targets_as_new_visitors(prober, authority: Autho
         other = prober("started", targets=targets, rate=5)
         time.sleep(2)
         seen = prober("read")
+        leader = os.getsid(first["pid"])
         result = prober("stopped")
     assert (first["changed"], first["status"]) == (True, "running")
+    assert leader == first["pid"]  # a hang-up of the operator's terminal does not reach it
     assert (second["changed"], second["pid"]) == (False, first["pid"])
     assert "warnings" not in second
     assert "runs with other settings" in str(other["warnings"])
@@ -155,6 +157,17 @@ def test_hanging_server_does_not_slow_the_rate(prober):
         release.set()
     assert len(server.asked) == pytest.approx(20 * result["totals"]["seconds"], rel=0.45)
     assert result["totals"]["failed"] == result["totals"]["requests"]
+
+
+def test_requests_that_cannot_be_sent_are_said_and_the_rest_goes_on(prober):
+    release = threading.Event()
+    with serve(lambda request: release.wait(20) and "ok") as server:
+        prober("started", targets=[{"name": "a", "url": f"http://{server.address}/"}], rate=300, timeout=1.5)
+        time.sleep(1)
+        result = prober("stopped", timeout=1.5)
+        release.set()
+    assert result["totals"]["skipped"] > 10
+    assert result["totals"]["requests"] >= 128
 
 
 def test_killed_prober_reports_what_its_log_has_and_may_be_started_again(prober):
