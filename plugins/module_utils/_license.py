@@ -17,6 +17,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import Ecom
 PLUGIN_SCOPE, THEME_PREFIX = "@ecommus-plugin/", "@ecommus/theme-"
 # Claims that may be shown. Not among them: install_id and customer_email, which identify the customer.
 _SHOWN = ("tier", "kind", "features", "licensed_themes", "licensed_plugins", "niche_packages", "domain_binding")
+_CALENDAR_END = 253402300800  # 10000-01-01, in Unix seconds
 # The licence covers updates within one major version; how a token names it is not documented.
 _MAJOR_CLAIMS = ("licensed_major", "max_major", "version_major", "major")
 
@@ -32,7 +33,9 @@ class License:
     def expires_at(self) -> dt.datetime | None:
         """When it ends; None for a perpetual licence."""
         value = self.claims.get("expires_at", self.claims.get("exp"))
-        return dt.datetime.fromtimestamp(value, dt.timezone.utc) if isinstance(value, (int, float)) else None
+        # What lies beyond the calendar is no end either.
+        known = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < _CALENDAR_END
+        return dt.datetime.fromtimestamp(value, dt.timezone.utc) if known else None
 
     def expired(self, now: dt.datetime | None = None) -> bool:
         """Whether it has ended."""

@@ -17,6 +17,8 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import Ecom
 # npm before 10 says "ERR!" where later ones say "error".
 _CODE = re.compile(r"^npm (?:error|ERR!) code (\S+)", re.MULTILINE)
 _LINE = re.compile(r"^npm (?:error|ERR!) ?", re.MULTILINE)
+# The word that npm sets before the lines about one kind of error.
+_KIND = re.compile(r"^(?:notarget|network|engine|nospc|40[134]) +")
 _REFUSED = re.compile(r"(?P<status>40[134])\b.*? - (?:GET|HEAD|PUT) (?P<url>\S+)(?: - (?P<reason>.+))?")
 _REFUSALS = ("E401", "E403")
 # Codes, problem, remedy of whatever is no refusal; the first row that has the code counts.
@@ -56,7 +58,7 @@ _OTHER: tuple[tuple[tuple[str, ...], str, str], ...] = (
     ),
     (
         ("E404", "ETARGET"),
-        "the registry does not have {package} (any more)",
+        "the registry does not have what the release asks for ({detail})",
         "stay on the present release and ask the vendor for it",
     ),
     (
@@ -186,15 +188,15 @@ def _other(result: Result, code: str) -> tuple[str, str]:
     known = code if any(code in codes for codes, _problem, _remedy in _OTHER) else "ENOSPC" if "ENOSPC" in result.error else ""
     for codes, problem, remedy in _OTHER:
         if known in codes:
-            return problem.format(detail=detail, package=refusal(result)[0] or detail), remedy
+            return problem.format(detail=detail), remedy
     return detail, "look into the log; the live shop is untouched"
 
 
 def _first_detail(result: Result) -> str:
     """The first line of npm's error that is more than a code."""
     for line in result.error.splitlines():
-        text = _LINE.sub("", line, count=1).strip()
-        if not _LINE.match(line) or not text or re.match(r"(code|errno|syscall|path|dest|type|network$) ?\S*$", text):
+        text = _KIND.sub("", _LINE.sub("", line, count=1).strip())
+        if not _LINE.match(line) or not text or re.match(r"(code|errno|syscall|path|dest|type) ?\S*$", text):
             continue
         if text.startswith("`npm ci` can only install"):
             missing = re.search(r"^npm (?:error|ERR!) ((?:Missing|Invalid): .*)$", result.error, re.MULTILINE)
