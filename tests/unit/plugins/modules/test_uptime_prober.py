@@ -225,7 +225,11 @@ def test_it_ends_when_its_directory_is_gone(prober, tmp_path):
     with serve(lambda request: "ok") as server:
         pid = prober("started", targets=[{"name": "a", "url": f"http://{server.address}/"}])["pid"]
         shutil.rmtree(tmp_path / "uptime")
-        wait_for(lambda: not alive(pid), 5)
+        try:
+            wait_for(lambda: not alive(pid), 5)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def test_check_mode_predicts(prober, tmp_path):
