@@ -13,7 +13,7 @@ import os
 import time
 import typing as t
 
-from ansible_collections.mdlabs.ecommus.plugins.module_utils import _migrations, _postgres
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _migration_sessions, _migrations, _postgres
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._command import Result
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._lock_limit import lock_limit
@@ -21,7 +21,6 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._lock_watch import 
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._migrations import CORE, PLUGINS, Expected, Migration, Places, State
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._postgres import Target
 
-APPLICATION = "ecommus-migrations"
 # PostgreSQL's words for SQLSTATE 55P03 from lock_timeout (src/backend/tcop/postgres.c); the runners print no codes.
 _LOCK_TIMEOUT = ("canceling statement due to lock timeout", "55P03")
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0  # seconds between two attempts, doubled each time
@@ -69,6 +68,7 @@ def migrate(target: Target, release: Expected, places: Places, ledgers: t.Sequen
     :param runner: runs one script and returns what it said.
     :raises EcommusError: for whatever is not "exactly the pending ones were applied"; its details are those of the module.
     """
+    _migration_sessions.wait_for_earlier(target, settings.timeout)
     before = look(target, release, places)
     outcome = Outcome(before, before)
     drift = [item for item in before.unknown if item.ledger == CORE]
@@ -97,6 +97,7 @@ def _run_ledger(
         try:
             result = runner(settings.scripts[ledger])
         except EcommusError as error:
+            _migration_sessions.end(target)
             _observe(target, release, places, start, outcome)
             outcome.blocked = watch.blocked
             raise _error(outcome, error.message, error.remedy) from None

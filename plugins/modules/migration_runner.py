@@ -16,6 +16,7 @@ description:
     The plugin runner exits with 0 after a failure, and a core runner that exits with 1 after applying everything is an error as well.
   - While the programs run, no new session of the shop's role in its database waits for a lock longer than O(lock_timeout).
     The limit is set with C(ALTER ROLE ... IN DATABASE ...), which binds every driver, and the former value is put back afterwards.
+  - Programs that an earlier run has left at work, because it was killed, are waited for first.
 author:
   - MD Labs (@mdlabs)
 requirements:
@@ -73,7 +74,7 @@ options:
       - It must be on a disk that survives a reboot, in a directory that exists.
     type: path
   timeout:
-    description: Seconds that one program may take.
+    description: Seconds that one program may take, and that one of an earlier run is waited for.
     type: int
     default: 1800
   log_file:
@@ -201,6 +202,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils import _dotenv, _lo
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._argspec import run_module
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._command import Result
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._migration_sessions import APPLICATION
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._postgres import Target
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._shop_cli import run_script
 
@@ -256,7 +258,7 @@ def main(module: AnsibleModule) -> dict[str, t.Any]:
             database_url=url,
             database_url_key=options["database_url_key"],
             path_prefix=options["path_prefix"],
-            application=_migration_run.APPLICATION,
+            application=APPLICATION,
             timeout=options["timeout"],
         )
 

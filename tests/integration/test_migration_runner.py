@@ -196,6 +196,16 @@ def test_a_program_that_hangs(shop: Shop) -> None:
     assert shop.lock_limit() is None
 
 
+def test_a_statement_that_hangs_is_ended_on_the_server_too(any_shop: Shop) -> None:
+    any_shop.run()
+    any_shop.release.core("0003_slow", "SELECT pg_sleep(60)")
+    result = any_shop.run(timeout=5)
+    assert "did not end within 5 s" in result["msg"]
+    with any_shop.cluster.connect() as connection:
+        assert connection.execute("SELECT FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%%'").fetchall() == []
+    assert any_shop.ledger() == ["0001_init", "0002_notes"]
+
+
 def test_the_lock_limit_binds_and_says_who_blocks(any_shop: Shop) -> None:
     any_shop.run()
     any_shop.release.core("0003_blocked", "ALTER TABLE orders ADD COLUMN blocked int")
@@ -270,7 +280,11 @@ def test_a_killed_run_leaves_no_lock_limit_behind(shop: Shop, after: str) -> Non
         process.send_signal(signal.SIGKILL)
         process.wait(10)
         assert shop.lock_limit() == ["lock_timeout=2000ms"]
-        # The runner lives on, as it would: it is in a session of its own. Its end is not what is tested here.
+        # The program lives on, in a session of its own, and so does what it runs in the database.
+        if after == "migrated":
+            refused = shop.run(timeout=1)
+            assert f"a migration of an earlier run is still at work in the database (pid {row[0]})" in refused["msg"]
+            assert shop.lock_limit() == ["lock_timeout=2000ms"]
         connection.execute("SELECT pg_terminate_backend(%s)", [row[0]])
     shop.release.core("0003_slow", "SELECT 1")
     result = shop.run(after)
