@@ -39,7 +39,7 @@ def wait_for_earlier(target: Target, timeout: float) -> None:
 def end(target: Target) -> None:
     """End what a program that was killed has left, and return when it has."""
     with _postgres.session(target) as connection:
-        connection.execute(f"SELECT pg_terminate_backend(pid) {_OURS}", [APPLICATION])  # type: ignore[arg-type]
+        connection.execute(f"SELECT pg_terminate_backend(pid) {_OURS}", [APPLICATION])
     _wait(target, _ENDING)
 
 
