@@ -130,8 +130,14 @@ def _refused(result: Result, token_given: bool, licence: str, answers: t.Mapping
     refused = sorted({name for name, answer in answers.items() if answer.kind != "ok"} | ({package} if package else set()))
     others = sorted(name for name, answer in answers.items() if answer.kind == "ok")
     cause, evidence = refusal_cause(code_of(result), reason, refused, others, token_given, licence)
+    problem, remedy = explained(cause, refused, evidence)
+    return EcommusError(f"npm ci failed: {problem}", remedy, code=code_of(result), cause=cause, packages=refused, log=result.tail(30))
+
+
+def explained(cause: str, refused: t.Sequence[str], evidence: str) -> tuple[str, str]:
+    """Problem and remedy in words for a cause of :func:`refusal_cause`."""
     names = ", ".join(refused) or "a licensed package"
-    problem, remedy = {
+    return {
         "token_missing": (
             f"the registry refused {names}: no NPM_REGISTRY_TOKEN was given",
             "fetch the token from the customer portal and put NPM_REGISTRY_TOKEN into the environment file or the inventory",
@@ -149,7 +155,6 @@ def _refused(result: Result, token_given: bool, licence: str, answers: t.Mapping
             "have the licence re-issued with it, or stay on the present release",
         ),
     }[cause]
-    return EcommusError(f"npm ci failed: {problem}", remedy, code=code_of(result), cause=cause, packages=refused, log=result.tail(30))
 
 
 def refusal_cause(
