@@ -26,7 +26,8 @@ _START_MARGIN = 20.0  # seconds for node, pm2 and a busy host on top of listen_t
 @dataclasses.dataclass(frozen=True)
 class Outcome:
     """What a cut-over did to one name. ``killed``: old pids that did not end in time by themselves;
-    ``gap_ms``: the longest time in milliseconds that its port took no connection, if it was watched."""
+    ``gap_ms``: the longest time in milliseconds that its port took no connection, if it was watched;
+    ``note``: why it was not done without a gap."""
 
     name: str
     strategy: str
@@ -34,6 +35,7 @@ class Outcome:
     new_ids: tuple[int, ...]
     killed: tuple[int, ...] = ()
     gap_ms: int | None = None
+    note: str | None = None
 
 
 def replace_cluster(
@@ -110,7 +112,7 @@ def add_one(
     ecosystem: _ecosystem.Ecosystem | None,
     model: Entry,
     timeout: float,
-    extra_environment: t.Mapping[str, str] | None = None,
+    node_options: str | None = None,
 ) -> list[int]:
     """Start one process *name* beside the others; its id.
 
@@ -119,7 +121,7 @@ def add_one(
     known = {entry.pm_id for entry in pm2.table()}
     if ecosystem is not None:
         patience = (ecosystem.app(name).listen_timeout_ms or model.listen_timeout_ms) / 1000 + _START_MARGIN
-        started = ecosystem.add(name, instances=1, timeout=max(timeout, patience), extra_environment=extra_environment)
+        started = ecosystem.add(name, instances=1, timeout=max(timeout, patience), node_options=node_options)
     else:
         started = _ecosystem.duplicate(pm2, model.pm_id, timeout=max(timeout, model.listen_timeout_ms / 1000 + _START_MARGIN))
     fresh = [entry for entry in pm2.table(name) if entry.pm_id not in known]

@@ -21,7 +21,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2 import Pm2
 
 _MARK = "ECOMMUS-ANSWER:"
 
-# stdin: {package, do: read|add|restart|duplicate, file, only, env, instances, id, extra}. What pm2 prints goes before the marked line.
+# stdin: {package, do: read|add|restart|duplicate, file, only, env, instances, id, node_options}. The answer is the marked line of stdout.
 _SCRIPT = r"""
 'use strict'
 const fs = require('fs'), path = require('path')
@@ -72,7 +72,9 @@ function act () {
       if (ask.do === 'restart') return pm2.restart(ask.file, options, done)
       pm2.Client.executeRemote = (method, argument, cb) => {
         if (method === 'getMonitorData') return cb(null, [])
-        if (method === 'prepare' && ask.extra) Object.assign(argument.env, ask.extra)
+        if (method === 'prepare' && ask.node_options) {
+          argument.env.NODE_OPTIONS = [argument.env.NODE_OPTIONS, ask.node_options].filter(Boolean).join(' ')
+        }
         return remote(method, argument, cb)
       }
       pm2.start(ask.file, options, done)
@@ -159,14 +161,15 @@ class Ecosystem:
             )
         return apps[name]
 
-    def add(self, name: str, *, instances: int | None, timeout: float, extra_environment: t.Mapping[str, str] | None = None) -> Started:
+    def add(self, name: str, *, instances: int | None, timeout: float, node_options: str | None = None) -> Started:
         """Start *name* as the file defines it now, beside whatever runs under that name.
 
         :param instances: how many; None starts as many as the file says.
         :param timeout: seconds until all of them are ready.
+        :param node_options: to add to NODE_OPTIONS of the process.
         """
         return self._started(
-            {"do": "add", "only": name, "instances": instances, "env": self.environment, "extra": dict(extra_environment or {})}, timeout
+            {"do": "add", "only": name, "instances": instances, "env": self.environment, "node_options": node_options}, timeout
         )
 
     def restart(self, name: str, *, timeout: float) -> Started:

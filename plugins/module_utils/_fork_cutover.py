@@ -1,19 +1,22 @@
 # Copyright (c) 2026 MD Labs
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Moves a fork-mode process to new code in place: it holds its port itself, so its successor can only start when it has gone.
+"""Moves a fork-mode process to new code. It holds its port itself, so by ordinary means its successor can only start when it has gone.
 
-The gap is measured and told. Its length is the time to end plus the time to boot.
+Where kernel and Node.js allow it the port is shared for the moment of the change (see :mod:`_shared_port`): the new process is proven
+before it gets a single request, and none is lost. Elsewhere the process is restarted, and the gap (the time to end
+plus the time to boot) is measured and told.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import socket
 import threading
 import time
 import typing as t
 
-from ansible_collections.mdlabs.ecommus.plugins.module_utils import _cutover, _ecosystem, _ending, _pm2_logs, _proof
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _cutover, _ecosystem, _ending, _pm2_logs, _process, _proof, _shared_port
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._cutover_record import Record
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2 import Pm2
@@ -77,6 +80,45 @@ def _start_again(
 
 def _patience(entry: Entry, timeout: float) -> float:
     return max(timeout, (entry.kill_timeout_ms + entry.listen_timeout_ms) / 1000 + 20)
+
+
+def replace_shared(
+    pm2: Pm2, name: str, ecosystem: _ecosystem.Ecosystem | None, conditions: _proof.Conditions, port: int | None
+) -> _cutover.Outcome:
+    """Start *name* beside the one process that runs, on the same port; prove it; give it the connections; delete the old one.
+
+    :raises CannotShare: when that is not possible here; nothing was changed.
+    :raises EcommusError: when the new process is not proven; it is deleted then, and the old one served all the time.
+    """
+    record = Record.of(pm2.home)
+    old, count = _cutover.resume(pm2, record, name)
+    if ecosystem is None or port is None or count != 1 or len(old) != 1:
+        raise _shared_port.CannotShare("only a single process with a known port from an ecosystem file can share it", "")
+    if _version(old[0].node_version) < _shared_port.NODE_MINIMUM:
+        raise _shared_port.CannotShare(f"Node.js {old[0].node_version} cannot share a port, 22.12 can", "")
+    with GapWatch(("127.0.0.1", port)) as gap, _shared_port.SharedPort(old[0].pid, port) as shared:
+        record.begin(name, count, old)
+        known, since = {entry.pm_id for entry in pm2.table()}, _pm2_logs.mark(old)
+        try:
+            ids = _cutover.add_one(pm2, name, ecosystem, old[0], conditions.timeout, _shared_port.node_options(port))
+            entries = _proof.prove(pm2, ids, dataclasses.replace(conditions, source_ports=_shared_port.PROBE_PORTS))
+            if entries[0].pid not in _process.listening_pids(port):
+                raise _proof.NotProven(
+                    f"{name} (id {ids[0]}) does not listen on port {port}", "check PORT in the ecosystem file", process=name
+                )
+        except EcommusError as error:
+            _cutover.take_back(pm2, name, known, old, since, error)
+            raise
+        shared.use_new()
+        killed = (old[0].pid,) if _ending.delete(pm2, old[0]) else ()
+        _proof.watch(pm2, entries, min(0.5, conditions.stable_seconds))
+    record.end(name)
+    return _cutover.Outcome(name, "shared port", (old[0].pm_id,), (entries[0].pm_id,), killed, gap.longest_ms)
+
+
+def _version(text: str | None) -> tuple[int, ...]:
+    parts = (text or "").split(".")[:2]
+    return tuple(int(part) for part in parts) if all(part.isdigit() for part in parts) else (0,)
 
 
 class GapWatch:

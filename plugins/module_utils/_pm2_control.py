@@ -93,6 +93,7 @@ def _request(pm2: Pm2, params: t.Mapping[str, t.Any]) -> _pm2_states.Request:
         health_urls=urls,
         stop_timeout=params["stop_timeout"],
         overlap=params["overlap"],
+        fork_strategy=params["fork_strategy"],
         include_stopped=params["include_stopped"],
         newer_than=params["newer_than"],
     )

@@ -17,6 +17,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils import (
     _pm2_logs,
     _process,
     _proof,
+    _shared_port,
 )
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2 import Pm2
@@ -37,6 +38,7 @@ class Request:
     health_urls: t.Mapping[str, t.Sequence[str]] = dataclasses.field(default_factory=dict)
     stop_timeout: float | None = None
     overlap: str = "all"
+    fork_strategy: str = "auto"
     include_stopped: bool = False
     newer_than: float | None = None
 
@@ -157,7 +159,14 @@ def replaced(pm2: Pm2, name: str, request: Request) -> _cutover.Outcome:
     conditions = request.conditions_for(name)
     if {entry.exec_mode for entry in running} == {"cluster"} and (app is None or app.exec_mode == "cluster"):
         return _cutover.replace_cluster(pm2, name, ecosystem, conditions, overlap=request.overlap)
-    return _fork_cutover.replace_in_place(pm2, name, ecosystem, conditions, _address(conditions.health_urls, app.port if app else None))
+    address = _address(conditions.health_urls, app.port if app else None)
+    note = None
+    if request.fork_strategy == "auto" and app is not None and app.exec_mode == "fork":
+        try:
+            return _fork_cutover.replace_shared(pm2, name, ecosystem, conditions, address[1] if address else None)
+        except _shared_port.CannotShare as error:
+            note = error.message
+    return dataclasses.replace(_fork_cutover.replace_in_place(pm2, name, ecosystem, conditions, address), note=note)
 
 
 def _each(pm2: Pm2, action: str, entries: t.Sequence[Entry], conditions: _proof.Conditions) -> None:

@@ -125,6 +125,16 @@ def peer_pids(connection: socket.socket, *, timeout: float = 2.0, candidates: t.
         time.sleep(0.01)
 
 
+def listening_descriptors(pid: int, port: int) -> list[int]:
+    """The file descriptors with which *pid* itself listens on *port*."""
+    inodes = {f"socket:[{entry.inode}]" for entry in _sockets() if entry.local_port == port and entry.state == _LISTEN}
+    try:
+        numbers = sorted(int(number) for number in os.listdir(f"/proc/{pid}/fd"))
+    except OSError:
+        return []
+    return [number for number in numbers if _link(f"/proc/{pid}/fd/{number}") in inodes]
+
+
 @dataclasses.dataclass(frozen=True)
 class _Socket:
     local_port: int

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import http.client
+import itertools
 import json
 import os
 import time
@@ -39,12 +40,14 @@ class Conditions:
     :param health_urls: plain http URLs on this host; each process must answer each of them with 200, and not with ``"ok": false``.
     :param stable_seconds: how long its id, pid and restart counter must stand still.
     :param timeout: seconds until it is online and answers.
+    :param source_ports: ports to ask from, where the answering process depends on that; see :mod:`_shared_port`.
     """
 
     expect_path: str | None = None
     health_urls: tuple[str, ...] = ()
     stable_seconds: float = 3.0
     timeout: float = 60.0
+    source_ports: t.Sequence[int] = ()
 
 
 def prove(pm2: Pm2, ids: t.Collection[int], conditions: Conditions) -> list[Entry]:
@@ -56,7 +59,7 @@ def prove(pm2: Pm2, ids: t.Collection[int], conditions: Conditions) -> list[Entr
     for entry in entries:
         check_path(entry, conditions.expect_path)
     for url in conditions.health_urls:
-        _check_health(pm2, entries, url, conditions.timeout)
+        _check_health(pm2, entries, url, conditions.timeout, itertools.cycle(conditions.source_ports or (0,)))
     watch(pm2, entries, conditions.stable_seconds)
     return entries
 
@@ -119,14 +122,14 @@ def check_path(entry: Entry, expected: str | None) -> None:
         raise _failure(entry, f"was started before the link {link[0]} was switched")
 
 
-def _check_health(pm2: Pm2, entries: t.Collection[Entry], url: str, timeout: float) -> None:
+def _check_health(pm2: Pm2, entries: t.Collection[Entry], url: str, timeout: float, source_ports: t.Iterator[int]) -> None:
     waiting = {entry.pid: entry for entry in entries}
     bad: dict[int, int] = {}
     deadline = time.monotonic() + timeout
     last = "no connection reached it"
     while waiting:
         everyone = [child.pid for child in _process.children(pm2.daemon_pid())]
-        pid, problem = ask(url, candidates=everyone, timeout=5)
+        pid, problem = ask(url, candidates=everyone, timeout=5, source_port=next(source_ports))
         if pid is not None and pid in waiting:
             if problem is None:
                 del waiting[pid]
@@ -143,10 +146,12 @@ def _check_health(pm2: Pm2, entries: t.Collection[Entry], url: str, timeout: flo
             raise _failure(next(iter(waiting.values())), f"gives no good answer to {url} within {timeout:.0f} s ({last})")
 
 
-def ask(url: str, *, candidates: t.Collection[int], timeout: float) -> tuple[int | None, str | None]:
+def ask(url: str, *, candidates: t.Collection[int], timeout: float, source_port: int = 0) -> tuple[int | None, str | None]:
     """GET *url* once; which of the processes *candidates* answered (None: not known), and what was wrong (None: nothing)."""
     parts = urllib.parse.urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "127.0.0.1", parts.port or 80, timeout=timeout)
+    connection = http.client.HTTPConnection(
+        parts.hostname or "127.0.0.1", parts.port or 80, timeout=timeout, source_address=("", source_port)
+    )
     pid: int | None = None
     try:
         connection.connect()

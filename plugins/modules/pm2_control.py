@@ -39,7 +39,7 @@ options:
       - V(restarted) restarts in place one by one, with the environment that pm2 remembers. A service with one process is away meanwhile.
       - V(reloaded) runs C(pm2 reload) one by one, each proven before the next. It protects from pm2's lies, not from a bad release.
       - V(replaced) adds, proves, then removes. Takes directory, script and environment from O(ecosystem_file) as it is now.
-        In fork mode the process is stopped and started again, and the gap is measured.
+        For fork mode see O(fork_strategy).
       - V(deleted) stops and takes out of pm2's table.
       - V(saved) writes the list that C(pm2 resurrect) restores.
     type: str
@@ -95,6 +95,17 @@ options:
     type: str
     choices: [all, one]
     default: all
+  fork_strategy:
+    description:
+      - For O(state=replaced) in fork mode, where a process holds its port alone.
+      - V(auto) lets the new process share the port with the old one until it is proven, without a failed request. It needs Linux 5.6,
+        Node.js 22.12, O(ecosystem_file), a known port (from O(health_urls) or E(PORT) in the file), a single process, and the right to
+        copy a socket of a process of one's own user (root, or C(kernel.yama.ptrace_scope) 0). Elsewhere it restarts.
+        The new process gets C(--import) of a few lines in E(NODE_OPTIONS), which make it share its port.
+      - V(restart) stops the process and starts it again, and measures the gap.
+    type: str
+    choices: [auto, restart]
+    default: auto
   newer_than:
     description:
       - Seconds since the epoch. O(state=replaced) leaves a name alone when all of its processes started after this moment and
@@ -237,8 +248,8 @@ old_untouched:
   type: bool
 replaced:
   description:
-    - Per name what was done. C(strategy), C(old_ids), C(new_ids), C(killed) (process ids of old processes that pm2 had to kill)
-      and C(gap_ms), the longest time in milliseconds that the port took no connection (fork mode only).
+    - Per name what was done. C(strategy), C(old_ids), C(new_ids), C(killed) (process ids of old processes that pm2 had to kill),
+      C(gap_ms), the longest time in milliseconds that the port took no connection (fork mode only), and C(note), why there was a gap.
   returned: with O(state=replaced)
   type: list
   elements: dict
@@ -279,6 +290,7 @@ def main() -> None:
             "timeout": {"type": "float", "default": 60.0},
             "stop_timeout": {"type": "float"},
             "overlap": {"type": "str", "choices": ["all", "one"], "default": "all"},
+            "fork_strategy": {"type": "str", "choices": ["auto", "restart"], "default": "auto"},
             "newer_than": {"type": "float"},
             "include_stopped": {"type": "bool", "default": False},
             "allow_version_mismatch": {"type": "bool", "default": False},

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 import pytest
-from ansible_collections.mdlabs.ecommus.plugins.module_utils import _process
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _process, _shared_port
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2 import Pm2
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2_control import control
@@ -329,6 +329,45 @@ def test_fork_mode_is_replaced_in_place_with_the_gap_measured(pm2_home: Shop, pi
     answer = replace(pm2_home)
     assert get(PORT)["release"] == "r2" and answer["names"]["api"]["exec_mode"] == "fork"
     assert 100 < answer["replaced"][0]["gap_ms"] < 5000
+
+
+def test_fork_mode_shares_its_port_and_loses_nothing(pm2_home: Shop) -> None:
+    api(pm2_home, None, "fork")
+    for release in ("r2", "r3"):  # the second time the port is shared already
+        pm2_home.release(release, "slow")
+        pm2_home.switch(release)
+        (before,) = online(pm2_home, "api")
+        with Hammer(PORT) as hammer:
+            answer = replace(pm2_home, fork_strategy="auto")
+        assert (answer["replaced"][0]["strategy"], answer["replaced"][0]["gap_ms"]) == ("shared port", 0)
+        assert hammer.failures == [] and hammer.requests > 100 and release in hammer.releases
+        assert answer["names"]["api"] == {"instances": 1, "online": 1, "stopped": 0, "exec_mode": "fork"}
+        assert get(PORT)["release"] == release and not _process.alive(before)
+    pm2_home.pm2("restart", "api")  # an operator's restart works as ever
+    assert get(PORT)["release"] == "r3"
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_bad_release_gets_no_request_in_fork_mode(pm2_home: Shop, fault: str) -> None:
+    api(pm2_home, None, "fork")
+    definition, message = FAULTS[fault]
+    pm2_home.release("bad", **definition)
+    pm2_home.switch("bad")
+    before = online(pm2_home, "api")
+    with Hammer(PORT) as hammer, pytest.raises(EcommusError, match=message) as caught:
+        replace(pm2_home, fork_strategy="auto", stable_seconds=3)
+    assert online(pm2_home, "api") == before and caught.value.details["old_untouched"]
+    assert hammer.failures == [] and hammer.releases == {"r1"}
+
+
+def test_fork_mode_falls_back_to_a_restart_where_sockets_may_not_be_copied(pm2_home: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_shared_port, "_SYS_PIDFD_GETFD", 9999)  # a system call that this kernel does not have
+    api(pm2_home, None, "fork")
+    pm2_home.release("r2")
+    pm2_home.switch("r2")
+    answer = replace(pm2_home, fork_strategy="auto")
+    assert answer["replaced"][0]["strategy"] == "restart" and "may not be copied" in answer["replaced"][0]["note"]
+    assert get(PORT)["release"] == "r2"
 
 
 def test_several_names_stop_at_the_first_failure(pm2_home: Shop) -> None:
