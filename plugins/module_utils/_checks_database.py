@@ -9,11 +9,11 @@ import os
 import shutil
 import time
 
-from ansible_collections.mdlabs.ecommus.plugins.module_utils import _postgres
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _database, _postgres
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._pgtools import find_tools
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._preflight import WARNING, Finding, Subject, check
 
 MIB = 1024 * 1024
-LONG_SECONDS = 60  # a transaction older than this is no request of a shop
 
 
 @check("The database answers", "database")
@@ -25,39 +25,32 @@ def database_reachable(subject: Subject) -> Finding:
 
 @check("The way back may create and rename databases", "database")
 def database_rights(subject: Subject) -> Finding:
-    with _postgres.session(subject.database) as connection:
-        owner = _postgres.value(connection, "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()")
-    with _postgres.session(subject.database_admin) as connection:
-        role, creates, owns = _postgres.rows(
-            connection,
-            "SELECT rolname, rolcreatedb OR rolsuper, rolsuper OR pg_has_role(rolname, %s, 'MEMBER') FROM pg_roles WHERE rolname = current_user",
-            [owner],
-        )[0]
-    lacks = [text for right, text in ((creates, "CREATEDB"), (owns, f"membership in the owner {owner}")) if not right]
-    if lacks:
-        return Finding(
-            False,
-            f"the role {role} lacks {' and '.join(lacks)}",
-            f"ALTER ROLE {role} CREATEDB, or give ecommus_database_admin_url a role that has it and is a member of {owner}",
-        )
-    return Finding(True, f"{role} has CREATEDB and is a member of the owner {owner}")
+    with _database.maintenance(subject.database_admin) as connection:
+        owner = _database.owner_of(connection, subject.database.database)
+        rights = _database.require_rights(connection, owner)
+    return Finding(True, f"{rights['role']} has CREATEDB and is a member of the owner {owner}")
 
 
 @check("No transaction stands in the way of a migration", "database")
 def no_long_transactions(subject: Subject) -> Finding:
-    with _postgres.session(subject.database) as connection:
-        sessions = _postgres.rows(
-            connection,
-            "SELECT pid, extract(epoch FROM now() - xact_start)::int, usename, coalesce(nullif(application_name, ''), '?'), state FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start < now() - make_interval(secs => %s)",
-            [LONG_SECONDS],
-        )
-        prepared = _postgres.rows(connection, "SELECT gid FROM pg_prepared_xacts WHERE database = current_database()")
-    found = [f"pid {pid} of {user} ({application}, {state}) for {seconds} s" for pid, seconds, user, application, state in sessions]
-    found += [f"prepared transaction {gid}" for (gid,) in prepared]
+    with _database.maintenance(subject.database_admin) as connection:
+        state = _database.state(connection, subject.database.database)
+    found = [
+        f"pid {one['pid']} of {one['role']} ({one['application'] or 'unnamed'}, {one['state']}) for {one['seconds']} s"
+        for one in state["long_transactions"]
+    ]
+    found += [f"prepared transaction {gid}" for gid in state["prepared_transactions"]]
     if found:
         return Finding(False, "; ".join(found), "end them (COMMIT, ROLLBACK PREPARED, or pg_terminate_backend after asking their owner)")
-    return Finding(True, f"none is older than {LONG_SECONDS} s, none is prepared")
+    return Finding(True, "none is older than 60 s, none is prepared")
+
+
+@check("pg_dump and pg_restore fit the server", "host", "database")
+def database_programs(subject: Subject) -> Finding:
+    with _postgres.session(subject.database) as connection:
+        major = connection.info.server_version // 10000
+    tools = find_tools(major, subject.pg_bin_dir, subject.path_prefix)
+    return Finding(True, f"{tools} in {tools.directory} for a server of version {major}")
 
 
 @check("The disk has room for the snapshot", "disk", "database")
@@ -66,7 +59,9 @@ def room_for_snapshot(subject: Subject) -> Finding:
     while not os.path.isdir(place):
         place = os.path.dirname(place) or "/"
     with _postgres.session(subject.database) as connection:
-        tables = _postgres.value(connection, "SELECT coalesce(sum(pg_table_size(oid)), 0)::bigint FROM pg_class WHERE relkind IN ('r', 'm')")
+        tables = _postgres.value(
+            connection, "SELECT coalesce(sum(pg_table_size(oid)), 0)::bigint FROM pg_class WHERE relkind IN ('r', 'm')"
+        )
     free = shutil.disk_usage(place).free
     # A compressed dump was 12 to 14 % of a shop-like database of 2 GB; half leaves room for data that compresses badly.
     need = tables // 2

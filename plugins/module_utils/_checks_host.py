@@ -46,8 +46,16 @@ def processes_known(subject: Subject) -> Finding:
     missing = [name for name in names if not any(entry.name == name for entry in table)]
     down = sorted({entry.name for entry in table if entry.name in names and not entry.online and entry.name != subject.workers_process})
     if missing or down:
-        found = "; ".join(part for part in (f"not in pm2: {', '.join(missing)}" if missing else "", f"not online: {', '.join(down)}" if down else "") if part)
-        return Finding(False, found, f"correct ecommus_services and ecommus_workers_process, or start them; pm2 has {', '.join(sorted({e.name for e in table}))}")
+        found = "; ".join(
+            part
+            for part in (f"not in pm2: {', '.join(missing)}" if missing else "", f"not online: {', '.join(down)}" if down else "")
+            if part
+        )
+        return Finding(
+            False,
+            found,
+            f"correct ecommus_services and ecommus_workers_process, or start them; pm2 has {', '.join(sorted({e.name for e in table}))}",
+        )
     return Finding(True, f"{len(names)} names, {sum(entry.online for entry in table)} processes online")
 
 
@@ -71,7 +79,9 @@ def node_version(subject: Subject) -> Finding:
     # 22.6 is the first Node.js that knows --experimental-strip-types, which the vendor's command line tools are run with.
     if _npm.semver_satisfies(have, wanted, path_prefix=subject.path_prefix):
         return Finding(True, f"Node.js {have}, wanted {wanted}")
-    return Finding(False, f"Node.js is {have}, {subject.version} wants {wanted}", "install a Node.js that fits and restart the pm2 daemon with it")
+    return Finding(
+        False, f"Node.js is {have}, {subject.version} wants {wanted}", "install a Node.js that fits and restart the pm2 daemon with it"
+    )
 
 
 @check("git, npm and pm2 are there", "host")
@@ -110,8 +120,14 @@ def environment_keys(subject: Subject) -> Finding:
 
 @check("The installed keys cover the release's example", "configuration", severity=WARNING)
 def environment_keys_absent(subject: Subject) -> Finding:
-    absent = [key for key in _dotenv_keys(subject.file(".env.example") or "") if key not in subject.environment and key not in subject.env_given]
-    return Finding(not absent, f"absent: {', '.join(absent)}" if absent else "none is absent", "absent keys take the product's defaults; check that this is meant")
+    absent = [
+        key for key in _dotenv_keys(subject.file(".env.example") or "") if key not in subject.environment and key not in subject.env_given
+    ]
+    return Finding(
+        not absent,
+        f"absent: {', '.join(absent)}" if absent else "none is absent",
+        "absent keys take the product's defaults; check that this is meant",
+    )
 
 
 def _dotenv_keys(text: str) -> list[str]:

@@ -54,7 +54,9 @@ class Subject:
         """The shop's database."""
         url = self.environment.get(self.database_url_key, "")
         if not url:
-            raise EcommusError(f"{self.env_file} has no {self.database_url_key}", "set ecommus_database_url_key to the key that holds the address")
+            raise EcommusError(
+                f"{self.env_file} has no {self.database_url_key}", "set ecommus_database_url_key to the key that holds the address"
+            )
         return _postgres.Target.from_url(url)
 
     @property
@@ -87,6 +89,9 @@ class Finding:
     remedy: str = ""
 
 
+Run = t.Callable[[Subject], Finding]
+
+
 @dataclasses.dataclass(frozen=True)
 class Check:
     """A named check. ``error`` stops the run, ``warning`` is reported."""
@@ -95,16 +100,16 @@ class Check:
     label: str
     severity: str
     tags: tuple[str, ...]
-    run: t.Callable[[Subject], Finding]
+    run: Run
 
 
 CHECKS: dict[str, Check] = {}
 
 
-def check(label: str, *tags: str, severity: str = ERROR) -> t.Callable[[t.Callable[[Subject], Finding]], t.Callable[[Subject], Finding]]:
+def check(label: str, *tags: str, severity: str = ERROR) -> t.Callable[[Run], Run]:
     """Register a function as the check of its own name."""
 
-    def register(function: t.Callable[[Subject], Finding]) -> t.Callable[[Subject], Finding]:
+    def register(function: Run) -> Run:
         CHECKS[function.__name__] = Check(function.__name__, label, severity, tags, function)
         return function
 
@@ -153,7 +158,9 @@ def _result(one: Check, subject: Subject, waiver: Waiver | None) -> dict[str, t.
     except EcommusError as error:
         finding = Finding(False, error.message, error.remedy)
     except (OSError, ValueError, KeyError) as error:
-        finding = Finding(False, f"could not be checked: {type(error).__name__}: {error}", "see the details on the host, or waive this check by name")
+        finding = Finding(
+            False, f"could not be checked: {type(error).__name__}: {error}", "see the details on the host, or waive this check by name"
+        )
     result = {"check": one.name, "label": one.label, "severity": one.severity, "tags": list(one.tags), **dataclasses.asdict(finding)}
     if finding.ok:
         result["remedy"] = ""
@@ -175,4 +182,6 @@ def refusal(results: t.Sequence[t.Mapping[str, t.Any]]) -> EcommusError:
     """The error that names everything that stops the run, each with its remedy."""
     stops = stopping(results)
     lines = [f"{result['label']}: {result['found']}. Remedy: {result['remedy']}" for result in stops]
-    return EcommusError(f"{len(stops)} of {len(results)} checks stop the upgrade, nothing was changed. " + " | ".join(lines), checks=list(results))
+    return EcommusError(
+        f"{len(stops)} of {len(results)} checks stop the upgrade, nothing was changed. " + " | ".join(lines), checks=list(results)
+    )

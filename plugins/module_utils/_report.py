@@ -42,7 +42,9 @@ def outcome(operation: str, run: t.Mapping[str, t.Any], failure: str) -> str:
     return "upgraded" if operation == "upgrade" else "rolled_back"
 
 
-def build(host: str, operation: str, run: t.Mapping[str, t.Any], prober: t.Mapping[str, t.Any], failure: str, version: str) -> dict[str, t.Any]:
+def build(
+    host: str, operation: str, run: t.Mapping[str, t.Any], prober: t.Mapping[str, t.Any], failure: str, version: str
+) -> dict[str, t.Any]:
     """The report as data.
 
     :param run: the run as the journal has it; empty when none was opened.

@@ -30,6 +30,7 @@ class Request:
     database: str
     jobs: int
     options: Options
+    unless_database: str = ""
     check: bool = False
 
 
@@ -67,7 +68,11 @@ def described(request: Request) -> Answer:
 
 
 def restored(request: Request) -> Answer:
-    """Restore into the new database, unless it is that copy already."""
+    """Restore into the new database, unless it is that copy already or was put to use by a swap."""
+    if request.unless_database:
+        with database.maintenance(request.admin) as connection:
+            if database.exists(connection, request.unless_database):
+                return {"changed": False, "manifest": snapshot.load(request.path)}
     manifest = restore.plan(request.target, request.admin, request.path, request.database, request.options)
     if manifest is None:
         return {"manifest": snapshot.load(request.path)}

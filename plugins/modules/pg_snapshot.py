@@ -38,6 +38,12 @@ options:
   target_database:
     description: Name of the database to restore into or to remove.
     type: str
+  unless_database:
+    description:
+      - With O(state=restored), does nothing when there is a database of this name.
+      - Give the name under which M(mdlabs.ecommus.pg_swap) keeps the live database. A repeated run then does not restore
+        again what was swapped in.
+    type: str
   bin_dir:
     description:
       - Directory of C(pg_dump) and C(pg_restore). By default PATH and the places of Debian's and PostgreSQL's packages are searched
@@ -173,6 +179,7 @@ def main(module: AnsibleModule) -> dict[str, t.Any]:
             dump_ratio=given["dump_ratio"],
             require_settings=given["require_settings"],
         ),
+        unless_database=given["unless_database"] or "",
         check=module.check_mode,
     )
     return states.STATES[given["state"]](request)
@@ -186,6 +193,7 @@ if __name__ == "__main__":
             "state": {"type": "str", "choices": list(states.STATES), "default": "present"},
             "path": {"type": "path"},
             "target_database": {"type": "str"},
+            "unless_database": {"type": "str"},
             "bin_dir": {"type": "path"},
             "jobs": {"type": "int"},
             "compress": {"type": "str", "default": "auto"},

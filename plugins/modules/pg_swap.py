@@ -59,7 +59,7 @@ live:
   description: Name of the live database.
   returned: success
   type: str
-failed:
+kept:
   description: Name of the database that was live before.
   returned: success
   type: str
@@ -86,7 +86,7 @@ def main(module: AnsibleModule) -> dict[str, t.Any]:
     names = (module.params["replacement"], module.params["failed_name"])
     act = swap.predict if module.check_mode else swap.swap
     result = act(target, admin, *names, maintenance_database=module.params["maintenance_database"] or "")
-    result |= {"live": target.database, "failed": names[1]}
+    result |= {"live": target.database, "kept": names[1]}
     if result["changed"]:
         before = f"{target.database}: live\n{names[0]}: replacement\n"
         result["diff"] = {"before": before, "after": f"{target.database}: was {names[0]}\n{names[1]}: was live\n"}

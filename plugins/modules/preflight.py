@@ -20,7 +20,8 @@ attributes:
   diff_mode: {support: none, description: Nothing is changed.}
 options:
   version:
-    description: The release that is to come; must be in the mirror of the host (M(mdlabs.ecommus.release) with O(mdlabs.ecommus.release#module:state=fetched)).
+    description:
+      - The release that is to come. M(mdlabs.ecommus.release) must have fetched it into the mirror of the host.
     type: str
     required: true
   commit:
