@@ -149,15 +149,20 @@ class Postgres:
     def _as_other_user(self) -> list[str]:
         """Prefix that makes a command not look like root to itself, since PostgreSQL refuses to be root.
 
-        A user namespace keeps the files ours, and works below a home directory that only root may enter.
-        Where the kernel refuses it, the cluster really belongs to nobody.
+        A user namespace keeps the files ours. Where that is refused, as in most containers, the cluster belongs to
+        nobody, who gets one capability along so that a home which only root may enter is no obstacle.
         """
         if os.geteuid() != 0:
             return []
         namespace = ["unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}"]
-        if subprocess.run([*namespace, "true"], capture_output=True, timeout=30, check=False).returncode == 0:
+        if _works(namespace):
             return namespace
         self.directory.mkdir(parents=True, exist_ok=True)
-        for path in (self.directory, *self.directory.glob("**/*")):
-            os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
-        return ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+        os.chown(self.directory, NOBODY, NOBODY)
+        nobody = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+        keep = ["--securebits=+no_setuid_fixup", "--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+        return [*nobody, *keep] if _works([*nobody, *keep]) else nobody
+
+
+def _works(prefix: list[str]) -> bool:
+    return subprocess.run([*prefix, "true"], capture_output=True, timeout=30, check=False).returncode == 0
