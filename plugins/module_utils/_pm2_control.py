@@ -10,7 +10,7 @@ import dataclasses
 import os
 import typing as t
 
-from ansible_collections.mdlabs.ecommus.plugins.module_utils import _ecosystem, _pm2_states, _proof
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _ecosystem, _pm2_states, _process, _proof
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2 import Pm2
 
@@ -27,7 +27,8 @@ def control(params: t.Mapping[str, t.Any], *, check_mode: bool) -> dict[str, t.A
         _check_name(name)
     request = _request(pm2, params)
     if state == "described":
-        return {"changed": False, **_pm2_states.described(pm2, request.ecosystem, names)}
+        serving = {str(port): _serving(port) for port in params["ports"]}
+        return {"changed": False, **_pm2_states.described(pm2, request.ecosystem, names), "serving": serving}
     before = _pm2_states.described(pm2, None)
     if state == "saved":
         return _saved(pm2, before, check_mode)
@@ -105,6 +106,13 @@ def _saved(pm2: Pm2, before: dict[str, t.Any], check_mode: bool) -> dict[str, t.
         with pm2.lock():
             result["saved"] = pm2.save()
     return result
+
+
+def _serving(port: int) -> list[dict[str, t.Any]]:
+    try:
+        return [{"pid": info.pid, "cwd": info.cwd, "command": info.command} for info in _process.identity(port)]
+    except EcommusError:
+        return []
 
 
 def _check_name(name: str) -> None:

@@ -110,6 +110,15 @@ def serving_pids(
     return sorted(found)
 
 
+def identity(port: int, host: str = "127.0.0.1", *, connections: int = 8) -> list[ProcessInfo]:
+    """The processes that answer on *port*: their ``cwd`` is the real directory of the release that serves.
+
+    :raises EcommusError: when nothing listens.
+    """
+    found = (inspect(pid) for pid in serving_pids(port, host, connections=connections))
+    return [info for info in found if info is not None]
+
+
 def peer_pids(connection: socket.socket, *, timeout: float = 2.0, candidates: t.Iterable[int] | None = None) -> list[int]:
     """The processes on this host that hold the other end of *connection*; none when it was not accepted within *timeout* seconds."""
     mine, theirs = connection.getsockname()[1], connection.getpeername()[1]

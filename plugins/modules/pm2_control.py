@@ -64,6 +64,11 @@ options:
     type: list
     elements: path
     default: []
+  ports:
+    description: For O(state=described), TCP ports on 127.0.0.1 whose serving processes are looked for, by connecting to them.
+    type: list
+    elements: int
+    default: []
   expect_path:
     description:
       - Directory that the processes must run from afterwards, links resolved. Their working directories and scripts must lie under it.
@@ -223,6 +228,12 @@ ecosystem:
   description: The processes that O(ecosystem_file) defines, by name. Of their environments only the port and the names of the keys.
   returned: when O(ecosystem_file) is given and O(state=described)
   type: dict
+serving:
+  description:
+    - Per port of O(ports) the processes that take its connections, with C(pid), C(command) and C(cwd), their real directory.
+    - In cluster mode the pm2 daemon listens, but a worker takes the connection; that worker is what is returned.
+  returned: with O(state=described)
+  type: dict
 done:
   description: Names that are as wanted, in order; on failure those that were reached before it.
   returned: always, except with O(state=described)
@@ -284,6 +295,7 @@ def main() -> None:
             "ecosystem_env": {"type": "str"},
             "pm2_home": {"type": "path"},
             "path_prefix": {"type": "list", "elements": "path", "default": []},
+            "ports": {"type": "list", "elements": "int", "default": []},
             "expect_path": {"type": "path"},
             "health_urls": {"type": "dict", "default": {}},
             "stable_seconds": {"type": "float", "default": 3.0},

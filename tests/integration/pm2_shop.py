@@ -31,7 +31,7 @@ const boot = () => {
     setTimeout(() => { res.statusCode = __STATUS__; res.end(answer) }, 5)
   })
   server.keepAliveTimeout = 5000
-  server.listen(+process.env.PORT, '127.0.0.1', () => process.send && process.send('ready'))
+  server.listen(+process.env.PORT, process.env.LISTEN || '127.0.0.1', () => process.send && process.send('ready'))
   process.on('SIGINT', () => {
     draining = true
     setTimeout(() => server.close(() => setTimeout(() => process.exit(0), 500)), 400)
@@ -154,6 +154,7 @@ class Shop:
             "ecosystem_env": None,
             "pm2_home": str(self.home),
             "path_prefix": [str(self.bin)],
+            "ports": [],
             "expect_path": None,
             "health_urls": {},
             "stable_seconds": 1.0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 import time
 from typing import Any
 
@@ -98,6 +99,8 @@ def test_the_process_behind_a_port_is_found_in_cluster_and_fork_mode(pm2_home: S
     assert _process.listening_pids(PORT) == [daemon]
     assert _process.serving_pids(PORT) == online(pm2_home, "api")
     assert _process.serving_pids(PORT + 1) == online(pm2_home, "admin") == _process.listening_pids(PORT + 1)
+    serving = ask(pm2_home, ports=[PORT, PORT + 9])["serving"]
+    assert {process["cwd"] for process in serving[str(PORT)]} == {str(pm2_home.root / "releases" / "r1")} and serving[str(PORT + 9)] == []
     with pytest.raises(EcommusError, match="nothing answers"):
         _process.serving_pids(PORT + 9)
 
@@ -331,8 +334,9 @@ def test_fork_mode_is_replaced_in_place_with_the_gap_measured(pm2_home: Shop, pi
     assert 100 < answer["replaced"][0]["gap_ms"] < 5000
 
 
-def test_fork_mode_shares_its_port_and_loses_nothing(pm2_home: Shop) -> None:
-    api(pm2_home, None, "fork")
+@pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0", "::"])
+def test_fork_mode_shares_its_port_and_loses_nothing(pm2_home: Shop, address: str) -> None:
+    api(pm2_home, None, "fork", env={"LISTEN": address})
     for release in ("r2", "r3"):  # the second time the port is shared already
         pm2_home.release(release, "slow")
         pm2_home.switch(release)
@@ -368,6 +372,17 @@ def test_fork_mode_falls_back_to_a_restart_where_sockets_may_not_be_copied(pm2_h
     answer = replace(pm2_home, fork_strategy="auto")
     assert answer["replaced"][0]["strategy"] == "restart" and "may not be copied" in answer["replaced"][0]["note"]
     assert get(PORT)["release"] == "r2"
+
+
+def test_a_daemon_that_dies_under_a_cut_over_is_told_in_time_and_not_replaced(pm2_home: Shop) -> None:
+    api(pm2_home, 1)
+    pm2_home.release("bad", "hang")
+    pm2_home.switch("bad")
+    daemon = int((pm2_home.home / "pm2.pid").read_text())
+    threading.Timer(1.5, os.kill, (daemon, 9)).start()
+    with pytest.raises(EcommusError, match=r"no pm2 daemon|did not end within"):
+        replace(pm2_home)
+    assert int((pm2_home.home / "pm2.pid").read_text()) == daemon and not _process.alive(daemon)
 
 
 def test_several_names_stop_at_the_first_failure(pm2_home: Shop) -> None:

@@ -1,0 +1,144 @@
+"""What pm2 prints and keeps, read without pm2."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _pm2_control, _pm2_logs, _pm2_rpc, _process, _proof, _shared_port
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._cutover_record import Record
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2 import Pm2, saved_names
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2_table import entries, parse_jlist, secrets
+
+
+def raw(**env: Any) -> dict[str, Any]:
+    pm2_env = {"status": "online", "exec_mode": "cluster_mode", "pm_cwd": "/srv/x", "pm_exec_path": "/srv/x/app.js", **env}
+    return {"pid": 42, "name": "api", "pm_id": 3, "monit": {"memory": 5, "cpu": 0}, "pm2_env": pm2_env}
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        "",
+        "\x1b[32m[PM2] \x1b[39mSpawning PM2 daemon with pm2_home=/x\n\x1b[32m[PM2] \x1b[39mPM2 Successfully daemonized\n",
+        "\n>>>> In-memory PM2 is out-of-date, do:\n>>>> $ pm2 update\nIn memory PM2 version: 6.0.14\n",
+    ],
+)
+def test_the_table_is_found_behind_notices(noise: str) -> None:
+    assert parse_jlist(noise + json.dumps([raw()]) + "\n") == [raw()]
+    assert parse_jlist(noise + "[]\n") == []
+
+
+@pytest.mark.parametrize("output", ["", "[PM2] nothing", '[{"pid": 1, "secret": "s3cret"'])
+def test_anything_else_is_refused_without_quoting_it(output: str) -> None:
+    with pytest.raises(EcommusError) as caught:
+        parse_jlist(output)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_only_known_fields_come_out_of_the_table() -> None:
+    process = raw(env={"DB_PASSWORD": "s3cret-pw", "PORT": "1"}, DB_PASSWORD="s3cret-pw", kill_timeout="9000")
+    (entry,) = entries([process, {**raw(pmx_module=True), "name": "pm2-logrotate"}])
+    assert (entry.name, entry.exec_mode, entry.kill_timeout_ms, entry.listen_timeout_ms) == ("api", "cluster", 9000, 3000)
+    assert "s3cret" not in str(entry) and "s3cret" not in str(entry.shown())
+    assert secrets([process]) == {"s3cret-pw"}
+
+
+@pytest.mark.parametrize("name", ["all", "7", "", "/api/", "--force"])
+def test_what_pm2_would_take_for_something_else_is_no_name(name: str) -> None:
+    with pytest.raises(EcommusError, match="does not name a process"):
+        _pm2_control._check_name(name)
+
+
+def test_versions_of_daemon_and_command_must_agree() -> None:
+    _pm2_control._check_versions({"mismatch": False})
+    with pytest.raises(EcommusError, match=r"daemon is version 6\.0\.14"):
+        _pm2_control._check_versions({"mismatch": True, "version": "6.0.14", "command_version": "7.0.4"})
+
+
+def test_a_stale_pid_file_is_no_daemon(tmp_path: Path) -> None:
+    (tmp_path / "pm2.pid").write_text("4194305")  # above the kernel's largest pid
+    (tmp_path / "rpc.sock").touch()
+    with pytest.raises(EcommusError, match="is gone"):
+        Pm2(str(tmp_path)).daemon_pid()
+
+
+def test_a_dead_socket_is_an_error_in_time(tmp_path: Path) -> None:
+    path = str(tmp_path / "rpc.sock")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        server.listen()
+        began = time.monotonic()
+        with pytest.raises(_pm2_rpc.RpcError, match="did not answer ping"):
+            _pm2_rpc.call(path, "ping", {}, timeout=0.3)
+        assert time.monotonic() - began < 3
+
+
+def test_a_cut_over_under_way_is_remembered_until_it_ends(tmp_path: Path) -> None:
+    record = Record.of(str(tmp_path))
+    record.begin("api", 2, entries([raw()]))
+    record.begin("admin", 1, [])
+    past = Record.of(str(tmp_path)).past("api")
+    assert past is not None and past.count == 2 and past.old == {(3, 42)}
+    assert os.stat(record.path).st_mode & 0o777 == 0o600
+    record.end("api")
+    assert record.past("api") is None and record.past("admin") is not None
+    record.end("admin")
+    assert not os.path.exists(record.path)
+
+
+def test_a_log_is_quoted_from_where_it_was_and_without_secrets(tmp_path: Path) -> None:
+    log = tmp_path / "error.log"
+    log.write_text("old line\n")
+    offset = _pm2_logs.size(str(log))
+    log.write_text("old line\nnew line\n")
+    assert _pm2_logs.read_from(str(log), offset) == "new line\n"
+    log.write_text("rotated\n")
+    assert _pm2_logs.read_from(str(log), 500) == "rotated\n"
+    assert _pm2_logs.read_from(str(tmp_path / "none"), 0) == ""
+
+
+def test_the_newest_link_of_a_path_is_found(tmp_path: Path) -> None:
+    (tmp_path / "releases" / "r1").mkdir(parents=True)
+    (tmp_path / "current").symlink_to("releases/r1")
+    path = str(tmp_path / "current" / "app.js")
+    found = _proof._newest_link(path)
+    assert found is not None and found[0] == str(tmp_path / "current")
+    assert _proof._newest_link(str(tmp_path / "releases" / "r1")) is None
+    assert _proof._under("/a/b/c", "/a/b") and not _proof._under("/a/bc", "/a/b") and _proof._under("/x", "/")
+
+
+def test_this_process_is_seen_as_it_is() -> None:
+    me = _process.inspect(os.getpid())
+    assert me is not None and me.parent == os.getppid() and me.cwd == os.getcwd()
+    assert abs(me.started - time.time()) < 86400 and me.started <= time.time()
+    assert _process.inspect(4194305) is None
+
+
+def test_who_holds_a_port_and_the_other_end_of_a_connection() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert _process.listening_pids(port) == [os.getpid()]
+        assert _process.listening_descriptors(os.getpid(), port) == [server.fileno()]
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            assert _process.peer_pids(client, timeout=0.1) == []  # not accepted yet
+            accepted, _ = server.accept()
+            with accepted:
+                assert _process.peer_pids(client) == [os.getpid()]
+
+
+def test_node_options_are_one_word() -> None:
+    option = _shared_port.node_options(4000)
+    assert option.startswith("--import=data:text/javascript,") and not set(option) & set(" \n\"'\\")
+
+
+def test_names_in_a_dump(tmp_path: Path) -> None:
+    (tmp_path / "dump.pm2").write_text(json.dumps([{"name": "api"}, {"name": "api"}]))
+    assert saved_names(str(tmp_path / "dump.pm2")) == ["api", "api"]
+    assert saved_names(str(tmp_path / "none")) == []
