@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 
 from . import tools
@@ -12,6 +13,8 @@ from .config import DEFAULT_ORDERS, DEFAULT_VERSION, FLAVOURS, LabConfig, LabErr
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; a problem that the user can act on is one message and exit code 1."""
     options = _parser().parse_args(arguments)
+    # As an exception, so that a half-started lab is cleaned up also when a time limit ends us.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     try:
         config = LabConfig.from_environment()
         if options.command == "tools":
