@@ -104,7 +104,7 @@ def table_names(connection: Session) -> list[Table]:
     return [(schema, name) for schema, name in postgres.rows(connection, _TABLES)]
 
 
-def tables(connection: Session, only: t.Collection[Table] | None = None) -> dict[str, dict[str, t.Any]]:
+def tables(connection: Session) -> dict[str, dict[str, t.Any]]:
     """Per table ``rows`` and ``hash``: the sum of a 64 bit hash of every row's text.
 
     A sum does not depend on the order of the rows, needs no sort and no memory, and counts equal rows. One pass per table.
@@ -113,21 +113,29 @@ def tables(connection: Session, only: t.Collection[Table] | None = None) -> dict
     prepare(connection)
     found = {}
     for schema, name in table_names(connection):
-        if only is None or (schema, name) in only:
-            query = (
-                'SELECT count(*), coalesce(sum(hashtextextended(ROW("ecommus row".*)::text COLLATE "C", 0)::numeric), 0)::text'
-                ' FROM ONLY {}.{} AS "ecommus row"'
-            )
-            count, total = postgres.rows(connection, postgres.statement(query, schema, name))[0]
-            found[f"{schema}.{name}"] = {"rows": count, "hash": total}
+        count, total = content(connection, (schema, name))
+        found[f"{schema}.{name}"] = {"rows": count, "hash": total}
     blobs = postgres.rows(
         connection,
         "SELECT count(*), coalesce(sum(hashtextextended(oid::text || encode(sha256(lo_get(oid)), 'hex'), 0)::numeric), 0)::text"
         " FROM pg_catalog.pg_largeobject_metadata",
     )[0]
-    if blobs[0] and only is None:
+    if blobs[0]:
         found["large objects"] = {"rows": blobs[0], "hash": blobs[1]}
     return found
+
+
+def content(connection: Session, table: Table, columns: t.Sequence[str] = (), without: t.Collection[str] = ()) -> tuple[int, str]:
+    """Number and hash of the rows of one table, of all its columns or of those named.
+
+    :param without: transactions (xmin) whose rows are left out.
+    """
+    row = ", ".join(["{}"] * len(columns)) or '"ecommus row".*'
+    template = f'SELECT count(*), coalesce(sum(hashtextextended(ROW({row})::text COLLATE "C", 0)::numeric), 0)::text'
+    template += ' FROM ONLY {}.{} AS "ecommus row"' + " WHERE NOT xmin::text = ANY(%s)" * bool(without)
+    query = postgres.statement(template, *columns, *table)
+    count, total = postgres.rows(connection, query, [list(without)] if without else None)[0]
+    return count, total
 
 
 def sequences(connection: Session) -> dict[str, dict[str, t.Any]]:

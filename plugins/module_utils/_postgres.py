@@ -231,6 +231,12 @@ def server_error(target: Target, error: Exception) -> EcommusError:
     return EcommusError(f"PostgreSQL refused, {target}: {text}", remedy, sqlstate=state)
 
 
+def refusal(error: Exception) -> str:
+    """SQLSTATE and message without the details: those quote the row, and a row is customers' data."""
+    diagnosis = getattr(error, "diag", None)
+    return f"{getattr(error, 'sqlstate', '')} {getattr(diagnosis, 'message_primary', None) or type(error).__name__}"
+
+
 def rows(connection: Session, query: t.Any, parameters: t.Any = None) -> list[tuple[t.Any, ...]]:
     """All rows of a query."""
     return connection.execute(query, parameters).fetchall()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,9 +37,8 @@ def pg_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     """A running PostgreSQL server with three roles."""
     major: str = request.param
     directory = postgres_cluster.installed_majors()[major]
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
     home = tmp_path_factory.mktemp(f"postgres{major}") / "cluster"
-    cluster = postgres_cluster.Cluster(int(major), directory, home, 21300 + int(major) + 20 * worker)
+    cluster = postgres_cluster.Cluster(int(major), directory, home, postgres_cluster.free_port())
     try:
         cluster.create()
         yield cluster

@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -68,6 +71,8 @@ class Cluster:
             try:
                 self.connect().close()
             except psycopg.OperationalError:
+                if self.process.poll() is not None:
+                    break
                 time.sleep(0.05)
             else:
                 return
@@ -97,6 +102,17 @@ class Cluster:
         with self.connect() as connection:
             for name in names:
                 connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def free_port() -> int:
+    """A port that nobody listens on, out of a range of our own; several test runs may be at work."""
+    for port in random.sample(range(21300, 21400), 100):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
+    raise RuntimeError("no port from 21300 to 21399 is free")
 
 
 def as_other_user() -> list[str]:

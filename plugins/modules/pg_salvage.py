@@ -1,0 +1,140 @@
+#!/usr/bin/python
+# Copyright (c) 2026 MD Labs
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pg_salvage
+short_description: Keep the orders that were taken between a snapshot and the return to it
+version_added: 0.1.0
+description:
+  - After M(mdlabs.ecommus.pg_swap) has made a restored snapshot the live database, the rows that the shop wrote in between are only in the
+    database that was put aside. This module finds them, per table and by key, and inserts them into the live database.
+  - Rows go in the order of the foreign keys, in one transaction, with triggers off (what those wrote is among the rows). Columns that the
+    live table does not have are left behind. A row that is refused is not lost, it goes into O(review_file).
+  - Sequences are set past every number that was given out.
+  - Rows that a migration added are left out, for the next upgrade adds them again. They are known by the transaction of the migration's
+    entry in its ledger. The ledgers themselves are never carried over.
+  - Not undone by any of this is what lies outside the database, such as payments, mails, webhooks and uploaded files.
+author: [MD Labs (@mdlabs)]
+extends_documentation_fragment: [mdlabs.ecommus.postgres]
+attributes:
+  check_mode: {support: full, description: Counts what would be carried over; a row that the live database would refuse is not predicted.}
+  diff_mode: {support: full, description: Shows the numbers of rows per table.}
+options:
+  mode:
+    description:
+      - V(replay) carries over, V(report) only counts and writes O(review_file), V(off) does nothing.
+    type: str
+    choices: [replay, report, "off"]
+    default: replay
+  failed_database:
+    description: Name of the database that was put aside.
+    type: str
+    required: true
+  path:
+    description:
+      - The snapshot that the live database was restored from.
+      - Without it every row of every table is compared, deleted rows cannot be counted, and the rows of migrations cannot be told apart.
+    type: path
+  updates:
+    description: Whether rows that were changed get their later content. They are counted and kept in O(review_file) otherwise.
+    type: bool
+    default: false
+  review_file:
+    description:
+      - File for the rows that a person has to look at, one JSON object per line with C(table), C(kind), C(reason) and C(row). It holds
+        customers' data; its mode is V(0600). With O(mode=report) every row that was found is in it. Not written in check mode.
+    type: path
+  ledgers:
+    description: Tables that hold which migrations have run.
+    type: list
+    elements: str
+    default: [_ecommus_core_migrations, _ecommus_plugin_migrations]
+"""
+
+EXAMPLES = r"""
+- name: Bring the orders of the last minutes back
+  mdlabs.ecommus.pg_salvage:
+    env_file: /opt/ecommus/.env
+    failed_database: ecommus_prod_failed_v1_4_0
+    path: /var/backups/ecommus/pre-v1.4.0.dump
+    review_file: /var/lib/ecommus/runs/20261122T203000Z/salvage.jsonl
+
+- name: What is at stake if we go back now?
+  mdlabs.ecommus.pg_salvage:
+    mode: report
+    env_file: /opt/ecommus/.env
+    failed_database: ecommus_prod_failed_v1_4_0
+    path: /var/backups/ecommus/pre-v1.4.0.dump
+"""
+
+RETURN = r"""
+tables:
+  description: By table, those in which something was found.
+  returned: O(mode) is not V(off)
+  type: dict
+  contains:
+    inserted: {description: Rows carried over (or to be carried over)., type: int}
+    changed: {description: Rows that were changed since the snapshot., type: int}
+    deleted: {description: 'Rows that were deleted since, none if unknown.', type: int}
+    by_migration: {description: Rows that a migration wrote., type: int}
+    not_transferable: {description: Rows that the live database refuses., type: int}
+    reasons: {description: Why; five at most., type: list, elements: str}
+    columns_left_behind: {description: Columns that the live table does not have., type: list, elements: str}
+totals:
+  description: The same numbers over all tables.
+  returned: O(mode) is not V(off)
+  type: dict
+sequences:
+  description: Sequences that were behind and the value they were set to.
+  returned: O(mode) is not V(off)
+  type: dict
+review_file:
+  description: Where the rows to look at are.
+  returned: when it was written
+  type: str
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _salvage as salvage
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._argspec import run_module
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._postgres_options import ONE_OF, postgres_options, targets_of
+
+
+def main(module: AnsibleModule) -> dict[str, t.Any]:
+    given = module.params
+    if given["mode"] == "off":
+        return {"changed": False}
+    review = "" if module.check_mode else given["review_file"] or ""
+    wish = salvage.Wish(given["mode"] == "replay" and not module.check_mode, given["updates"], review, tuple(given["ledgers"]))
+    target, _admin = targets_of(given)
+    result = salvage.salvage(target, given["failed_database"], given["path"] or "", wish)
+    if given["mode"] == "report":
+        result["changed"] = False
+    if review:
+        result["review_file"] = review
+    if result["changed"]:
+        after = "".join(f"{name}: {table['inserted']} rows more\n" for name, table in result["tables"].items() if table["inserted"])
+        result["diff"] = {"before": "", "after": after}
+    return result
+
+
+if __name__ == "__main__":
+    run_module(
+        main,
+        {
+            **postgres_options(),
+            "mode": {"type": "str", "choices": ["replay", "report", "off"], "default": "replay"},
+            "failed_database": {"type": "str", "required": True},
+            "path": {"type": "path"},
+            "updates": {"type": "bool", "default": False},
+            "review_file": {"type": "path"},
+            "ledgers": {"type": "list", "elements": "str", "default": list(salvage.LEDGERS)},
+        },
+        required_one_of=ONE_OF,
+    )
