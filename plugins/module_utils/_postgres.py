@@ -57,7 +57,9 @@ _NODE_SSL = {"ssl=true": "require", "ssl=1": "require", "ssl=0": "disable", "ssl
 # Nothing that we do may queue up the shop behind a lock that we wait for without an end.
 _LOCK_TIMEOUT_S = 30
 
-INSUFFICIENT_PRIVILEGE = "42501"  # sqlstate
+INSUFFICIENT_PRIVILEGE = "42501"  # sqlstates
+OBJECT_IN_USE = "55006"
+LOCK_NOT_AVAILABLE = "55P03"
 
 # The roles' own limits must not end a dump, nor a proof that takes longer than a web request may.
 _UNLIMITED = ("statement_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout", "transaction_timeout")
@@ -223,7 +225,7 @@ def server_error(target: Target, error: Exception) -> EcommusError:
     remedies = {
         INSUFFICIENT_PRIVILEGE: "use a role with that right: one with CREATEDB that is a member of the owner, in admin_url",
         "53100": "free disk space on the database server",
-        "55P03": "end the session that holds the lock (pg_snapshot with state=described lists long transactions), then run again",
+        LOCK_NOT_AVAILABLE: "end the session that holds the lock (state=described of pg_snapshot lists long ones), then run again",
         "57P01": "look in the server's log why it ended the session, then run again",
         "42P04": "choose another name, or remove that database first",
     }

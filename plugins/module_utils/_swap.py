@@ -19,14 +19,6 @@ if t.TYPE_CHECKING:
     from ansible_collections.mdlabs.ecommus.plugins.module_utils._postgres import Session
 
 _ATTEMPTS = 3
-_IN_USE = "55006"  # sqlstate object_in_use
-_LOCK_TIMEOUT = "55P03"
-
-# MATERIALIZED: otherwise the planner may call the function for sessions of other databases first. Autovacuum ends by itself.
-_END = """
-WITH found AS MATERIALIZED (SELECT pid FROM pg_stat_activity WHERE datname = ANY(%s) AND usesysid IS NOT NULL)
-SELECT pid FROM found WHERE pg_terminate_backend(pid)
-"""
 
 
 def plan(connection: Session, live: str, replacement: str, failed: str) -> bool:
@@ -99,7 +91,7 @@ def _rename(admin: Target, connection: Session, live: str, replacement: str, fai
                     connection.execute(statement("ALTER DATABASE {} RENAME TO {}", replacement, live))
                 return started, len(ended)
             except postgres.DATABASE_ERRORS as error:
-                if getattr(error, "sqlstate", "") not in (_IN_USE, _LOCK_TIMEOUT) or attempt == _ATTEMPTS:
+                if getattr(error, "sqlstate", "") not in (postgres.OBJECT_IN_USE, postgres.LOCK_NOT_AVAILABLE) or attempt == _ATTEMPTS:
                     raise
         time.sleep(0.5)  # those who wait for the name may come in meanwhile
     raise AssertionError("unreachable")
@@ -115,7 +107,7 @@ def _sessions_ended(admin: Target, maintenance: str, names: t.Sequence[str]) -> 
         with contextlib.suppress(EcommusError), postgres.session(admin.at(maintenance)) as connection:
             ready.set()
             while True:
-                ended.update(pid for (pid,) in rows(connection, _END, [list(names)]))
+                ended.update(database.end_sessions(connection, names))
                 if done.wait(0.01):
                     return
 

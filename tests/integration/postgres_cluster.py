@@ -62,7 +62,8 @@ class Cluster:
                 connection.execute(sql.SQL("{} PASSWORD {}").format(sql.SQL(role), secret))  # type: ignore[arg-type]
 
     def start(self) -> None:
-        options = {"listen_addresses": "127.0.0.1", "port": self.port, "unix_socket_directories": "", "fsync": "off", "max_connections": 60}
+        options = {"listen_addresses": "127.0.0.1", "port": self.port, "unix_socket_directories": "", "fsync": "off"}
+        options |= {"max_connections": 60, "autovacuum_naptime": 1}
         words = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
         with (self.home / "log").open("ab") as log:
             command = [*as_other_user(), self.bin / "postgres", "-D", self.home / "data", *words]
@@ -193,6 +194,22 @@ class Shop:
 
     def connect(self, database: str = "") -> psycopg.Connection[tuple[object, ...]]:
         return self.cluster.connect(database or self.database, self.role)
+
+    def keep_autovacuum_busy(self, database: str) -> None:
+        """Make autovacuum work in *database* for long; returns when it does."""
+        with self.connect(database) as connection:
+            connection.execute(
+                "CREATE TABLE bloat WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1,"
+                " autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1) AS SELECT generate_series(1, 50000) i"
+            )
+            connection.execute("UPDATE bloat SET i = i + 1")
+        with self.cluster.connect() as connection:
+            query = "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND backend_type = 'autovacuum worker' AND query LIKE '%%bloat%%'"
+            until = time.monotonic() + 60
+            while not connection.execute(query, [database]).fetchone():
+                if time.monotonic() > until:
+                    raise RuntimeError("autovacuum does not come")
+                time.sleep(0.05)
 
     def scalar(self, query: str, database: str = "") -> object:
         with self.connect(database) as connection:

@@ -224,6 +224,17 @@ def test_a_copy_that_differs_is_dropped(pg_database: Shop, path: Path) -> None:
     assert "shop prod" in pg_database.cluster.databases()
 
 
+def test_removes_a_database_that_autovacuum_works_in(pg_database: Shop) -> None:
+    """DROP DATABASE WITH (FORCE) is refused to its owner then: the worker counts as a superuser's session."""
+    with pg_database.cluster.connect() as connection:
+        connection.execute("CREATE DATABASE copy OWNER owner")
+    pg_database.keep_autovacuum_busy("copy")
+    with pg_database.connect("copy"):
+        removed = call(state="absent", database_url=pg_database.url, target_database="copy")
+    assert removed.get("changed"), removed
+    assert "copy" not in pg_database.cluster.databases()
+
+
 def test_the_live_database_is_neither_overwritten_nor_removed(pg_database: Shop, path: Path) -> None:
     call(database_url=pg_database.url, path=str(path))
     for state in ("restored", "absent"):

@@ -19,7 +19,7 @@ from typing import Any
 import psycopg
 import pytest
 from ansible_collections.mdlabs.ecommus.plugins.modules import pg_swap
-from postgres_cluster import PASSWORD, Cluster
+from postgres_cluster import PASSWORD, Cluster, Shop
 
 pytestmark = pytest.mark.postgres
 
@@ -113,6 +113,13 @@ def test_under_eight_hammering_clients(server: Cluster) -> None:
     for mine in answers:  # every client came back, and none saw the old one after the new one
         seen = [name for _at, name in mine]
         assert seen == sorted(seen, key=["live", "copy"].index) and seen[-1] == "copy"
+
+
+def test_swaps_databases_that_autovacuum_works_in(server: Cluster) -> None:
+    Shop(server, "live", "owner").keep_autovacuum_busy("live")
+    done = call(server)
+    assert done.get("changed") and done["gap_ms"] < 5000, done
+    assert made_as(server) == "copy"
 
 
 @pytest.mark.parametrize("server", ["plain"], indirect=True)
