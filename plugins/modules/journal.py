@@ -15,7 +15,7 @@ description:
 author: [MD Labs (@mdlabs)]
 attributes:
   check_mode: {support: full, description: Reads the journal and returns what would be written; writes nothing.}
-  diff_mode: {support: none, description: The journal is a log, there is nothing to compare.}
+  diff_mode: {support: none, description: "The journal is a log, there is nothing to compare."}
 options:
   directory:
     description: The state directory of the install; created with mode 0700.

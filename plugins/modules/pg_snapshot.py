@@ -107,7 +107,7 @@ manifest:
     path: {description: The dump., type: str}
     size: {description: Its size in bytes., type: int}
     sha256: {description: Its SHA-256., type: str}
-    created: {description: When the transaction began that was dumped; ISO 8601, UTC., type: str}
+    created: {description: "When the transaction began that was dumped; ISO 8601, UTC.", type: str}
     server_version: {description: Version of the server., type: str}
     client_version: {description: Version of pg_dump., type: str}
     compress: {description: The compression used., type: str}

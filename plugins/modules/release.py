@@ -16,7 +16,7 @@ description:
 author: [MD Labs (@mdlabs)]
 extends_documentation_fragment: [mdlabs.ecommus.install]
 attributes:
-  check_mode: {support: full, description: Says whether something would be done; contacts the remote, writes nothing.}
+  check_mode: {support: full, description: "Says whether something would be done; contacts the remote, writes nothing."}
   diff_mode: {support: full, description: With O(state=active) shows which release the link leads to.}
 options:
   state:

@@ -22,6 +22,7 @@ requirements:
 attributes:
   check_mode:
     support: full
+    description: Says whether a prober would be started or stopped.
   diff_mode:
     support: none
     description: What changes is whether a process runs.
