@@ -11,6 +11,7 @@ nothing runs yet, it starts the definition as it stands in the file, with every 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import typing as t
@@ -126,8 +127,9 @@ class Ecosystem:
     file: str
     environment: str | None = None
 
+    @functools.cached_property
     def apps(self) -> dict[str, App]:
-        """The processes that the file defines, by name, in its order.
+        """The processes that the file defines, by name, in its order; evaluated once, it costs a start of node.
 
         :raises EcommusError: when the file is missing, is not recognised by pm2, or does not evaluate.
         """
@@ -151,7 +153,7 @@ class Ecosystem:
         :raises EcommusError: when the file does not define it (``pm2 --only`` would do nothing and report success),
             or its script is missing.
         """
-        apps = self.apps()
+        apps = self.apps
         if name not in apps:
             raise EcommusError(f"{self.file} defines no process {name}", f"use one of: {', '.join(apps) or 'none'}")
         if apps[name].error:

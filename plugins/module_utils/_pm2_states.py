@@ -57,7 +57,7 @@ def described(pm2: Pm2, ecosystem: _ecosystem.Ecosystem | None, only: t.Collecti
         "names": {name: summary([entry for entry in table if entry.name == name]) for name in names},
         "daemon": {"pid": daemon_pid, "home": pm2.home, "version": daemon, "command_version": command, "mismatch": daemon != command},
         "orphans": [{"pid": o.pid, "command": o.command, "cwd": o.cwd} for o in pm2.orphans()],
-        "ecosystem": {name: dataclasses.asdict(app) for name, app in ecosystem.apps().items()} if ecosystem else None,
+        "ecosystem": {name: dataclasses.asdict(app) for name, app in ecosystem.apps.items()} if ecosystem else None,
     }
 
 
@@ -89,7 +89,7 @@ def plan(pm2: Pm2, state: str, name: str, request: Request) -> list[Entry] | Non
             raise EcommusError(
                 f"{name} is stopped, so there is nothing to replace", "start it (state=started), or leave it out", process=name
             )
-        if request.ecosystem is not None and name in request.ecosystem.apps():
+        if request.ecosystem is not None and name in request.ecosystem.apps:
             request.ecosystem.app(name)
         return running if any(not _is_new(entry, request) for entry in running) else []
     return entries if state == "deleted" or (request.include_stopped and state != "stopped") else running
@@ -152,7 +152,7 @@ def reloaded(pm2: Pm2, entries: t.Sequence[Entry], request: Request) -> None:
 def replaced(pm2: Pm2, name: str, request: Request) -> _cutover.Outcome:
     """Put new processes in the place of those that run as *name*; see :mod:`_cutover` and :mod:`_fork_cutover`."""
     ecosystem = request.ecosystem
-    app = ecosystem.apps().get(name) if ecosystem is not None else None
+    app = ecosystem.apps.get(name) if ecosystem is not None else None
     if app is None:
         ecosystem = None
     running = [entry for entry in pm2.table(name) if not entry.stopped]
