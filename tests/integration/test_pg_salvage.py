@@ -129,9 +129,10 @@ def test_no_acknowledged_order_is_lost(  # noqa: PLR0915
         connection.execute("DELETE FROM flags WHERE name = 'gone'")
         connection.execute('ALTER TABLE "Orders" DROP CONSTRAINT "Orders_status_check"')
         connection.execute("INSERT INTO \"Orders\" (customer, net, status) VALUES (2, 9, 'refunded')")
-        # A circle within the new rows: the first one refers to the second one.
-        connection.execute("INSERT INTO customers (email) VALUES ('b@x'), ('a@x')")
-        connection.execute("UPDATE customers SET parent = (SELECT id FROM customers WHERE email = 'a@x') WHERE email = 'b@x'")
+        # Among the new rows, one refers to another that is stored behind it (the update moves that there).
+        connection.execute("INSERT INTO customers (email) VALUES ('a@x')")
+        connection.execute("INSERT INTO customers (email, parent) SELECT 'b@x', id FROM customers WHERE email = 'a@x'")
+        connection.execute("UPDATE customers SET tags = '{later}' WHERE email = 'a@x'")
         connection.execute("INSERT INTO events VALUES ('2026-06-01', 'new')")
         connection.execute("UPDATE \"Orders\" SET status = 'paid' WHERE id = 1")  # fires a trigger that writes audit.log
     _swap.swap(target, target, "copy", "failed")
