@@ -32,7 +32,7 @@ from ecommus_lab.config import DEFAULT_ORDERS, FLAVOURS, LabConfig, LabError  # 
 from ecommus_lab.lab import Lab, write_private  # noqa: E402
 from ecommus_lab.running import RunningShop  # noqa: E402
 from ecommus_lab.tools import environment as lab_environment  # noqa: E402
-from measure import Orders, stretch  # noqa: E402
+from measure import Data, stretch  # noqa: E402
 
 SHOP = "aurora"
 BAR = 1.30  # wall time of the upgrade, ours / documented
@@ -54,6 +54,7 @@ COUNTS = (
     ("orders refused in the rollback", "rollback", "orders_refused"),
     ("orders missing after the rollback", "rollback", "orders_missing"),
     ("  in no other database either", "rollback", "orders_lost"),
+    ("columns, migrations left over", "rollback", "schema_left_over"),
 )
 Results = dict[str, dict[str, dict[str, Any]]]
 
@@ -84,7 +85,7 @@ def bench(lab: Lab, scratch: Path, rollback: bool) -> Results:
     results: Results = {}
     for contender in contenders(lab, shop, scratch):
         lab.reset([SHOP])
-        orders = Orders(lab, shop)
+        data = Data(lab, shop)
         measured: dict[str, dict[str, Any]] = {}
         for operation, argv, version in _operations(contender, rollback):
             _say(f"{contender.name}: {operation}")
@@ -96,9 +97,9 @@ def bench(lab: Lab, scratch: Path, rollback: bool) -> Results:
             if measured[operation]["code"]:
                 print(*(directory / "output.log").read_text().splitlines()[-25:], sep="\n  ", file=sys.stderr)
                 break
-        else:
+        if "rollback" in measured:
             accepted = sum(part["orders_accepted"] for part in measured.values())
-            measured[operation].update(orders.missing(accepted))
+            measured["rollback"].update(data.after_rollback(accepted))
         results[contender.name] = measured
     return results
 
@@ -112,10 +113,10 @@ def _operations(contender: Contender, rollback: bool) -> Iterator[tuple[str, lis
 def _problems(shop: RunningShop, version: str, code: int) -> list[str]:
     """What is not as it should be after a contender's work, whatever it says itself."""
     found = [f"exit code {code}"] if code else []
-    installed = json.loads((shop.root / "package.json").read_text())["version"]
+    installed: str = json.loads((shop.root / "package.json").read_text())["version"]
     if f"v{installed}" != version:
         found.append(f"v{installed} is installed instead of {version}")
-    return found + shop.wait_healthy(30)
+    return [*found, *shop.wait_healthy(30)]
 
 
 def _warm_up(lab: Lab, shop: RunningShop, scratch: Path) -> None:

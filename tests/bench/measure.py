@@ -31,6 +31,11 @@ STEP = re.compile(r"^== (.*)")
 DUMPS = """
     SELECT count(*), pg_database_size(%(name)s) FROM pg_stat_activity
     WHERE datname = %(name)s AND application_name ~ '^(pg_dump|ecommus [0-9a-f]{16})$'"""
+# Names of the tables and columns, and of the migrations that the ledgers know.
+SCHEMA = """
+    SELECT table_name || '.' || column_name FROM information_schema.columns WHERE table_schema = 'public'
+    UNION ALL SELECT 'core ' || name FROM _ecommus_core_migrations
+    UNION ALL SELECT plugin || ' ' || name FROM _ecommus_plugin_migrations"""
 _LOOK = 0.05  # seconds between two looks at the workers and at pg_dump
 
 
@@ -187,25 +192,31 @@ def plan(lab: Lab, shop: RunningShop) -> Plan:
     return Plan(targets=targets, rate=RATE, max_seconds=TIMEOUT + 60)
 
 
-class Orders:
-    """What becomes of the orders that customers place from now on."""
+class Data:
+    """What becomes of a shop's data from now on: of its customers' orders, and of what a rollback should have undone."""
 
     def __init__(self, lab: Lab, shop: RunningShop) -> None:
         self._lab, self._shop = lab, shop
         self._last = int(shop.query("SELECT coalesce(max(id), 0) FROM orders")[0][0])
+        self._schema = set(shop.query(SCHEMA))
 
-    def missing(self, accepted: int) -> dict[str, int]:
-        """How many of *accepted* orders the shop has no more, and how many of those no database of the server has.
+    def after_rollback(self, accepted: int) -> dict[str, int]:
+        """How many of *accepted* orders the shop has no more, and how many of those no database of the server has;
+        how many columns and migrations are there that were not before, or are not there any more.
 
         After a restore numbers are given out again; number and time together tell one order from another.
         """
         database = self._shop.shop.database
-        live = self._new(database.name)
+        live = self._new_orders(database.name)
         kept = set(live)
         for name in self._lab.postgres.databases_of(database.role):
-            kept |= self._new(name)
-        return {"orders_missing": max(0, accepted - len(live)), "orders_lost": max(0, accepted - len(kept))}
+            kept |= self._new_orders(name)
+        return {
+            "orders_missing": max(0, accepted - len(live)),
+            "orders_lost": max(0, accepted - len(kept)),
+            "schema_left_over": len(set(self._shop.query(SCHEMA)) ^ self._schema),
+        }
 
-    def _new(self, name: str) -> set[tuple[int, Any]]:
+    def _new_orders(self, name: str) -> set[tuple[int, Any]]:
         with self._lab.postgres.connect(name) as connection:
             return set(connection.execute("SELECT id, placed_at FROM orders WHERE id > %s", [self._last]).fetchall())
