@@ -48,7 +48,8 @@ integration: setup-test ## Run the tests on the lab: real upgrades and rollbacks
 lint: setup-lint ## Check style, types, YAML and Ansible
 	@$(VENV)/ruff check .
 	@$(VENV)/ruff format --check tests/lab/ecommus_lab
-	@$(VENV)/mypy plugins/module_utils tests/lab/ecommus_lab
+	@MYPYPATH=playbooks/collections $(VENV)/mypy -p ansible_collections.mdlabs.ecommus.plugins.module_utils
+	@$(VENV)/mypy tests/lab/ecommus_lab
 	@$(VENV)/yamllint --strict .
 	@$(VENV)/ansible-lint
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import tempfile
 
@@ -63,7 +64,7 @@ def registry_gives(subject: Subject) -> Finding:
 def licence_lasts(subject: Subject) -> Finding:
     licence = _license.decode(subject.environment.get(_npm.LICENCE_KEY, ""))
     ends = licence.expires_at
-    left = (ends - _license.dt.datetime.now(_license.dt.timezone.utc)).days if ends else None
+    left = (ends - datetime.datetime.now(datetime.timezone.utc)).days if ends else None
     if left is not None and left < 14:
         return Finding(False, f"the licence ends in {left} days", "renew it in super-admin or with your account manager")
     return Finding(True, "it is perpetual" if left is None else f"{left} days")

@@ -13,7 +13,8 @@ import typing as t
 
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._expect import Expectation, judge
-from ansible_collections.mdlabs.ecommus.plugins.module_utils._http import Answer, Client, HttpError
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._http import Answer, Client
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._http_error import HttpError
 
 # The product's auth routes take 10 requests a minute and address; half of them are left to people.
 MAX_LOGIN_REQUESTS = 5

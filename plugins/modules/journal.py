@@ -106,8 +106,9 @@ def main(module: AnsibleModule) -> dict[str, t.Any]:
 
 def _step(journal: Journal, state: str, given: dict[str, t.Any]) -> dict[str, t.Any]:
     if state == "begun":
-        return journal.begin(given["run_id"], given["operation"], given["source"], given["target"])
-    run = journal.run(given["run_id"])
+        run = journal.begin(given["run_id"], given["operation"], given["source"], given["target"])
+    else:
+        run = journal.run(given["run_id"])
     if state == "entered":
         journal.enter(run, given["phase"])
     elif state == "finished":

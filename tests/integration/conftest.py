@@ -8,6 +8,7 @@ from pathlib import Path
 import pm2_shop
 import postgres_cluster
 import pytest
+from ecommus_lab.pytest_plugin import fresh_shop, lab  # noqa: F401  (fixtures)
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import subprocess
+import threading
 from pathlib import Path
+from urllib.parse import urlsplit
 
+from ecommus_lab.config import SERVICES
 from ecommus_lab.running import RunningShop
 
 LEDGERS = ("_ecommus_core_migrations", "_ecommus_plugin_migrations")
@@ -43,17 +47,44 @@ def ledgers(shop: RunningShop) -> list[list[tuple]]:
 
 def databases(shop: RunningShop) -> list[str]:
     """Names of all databases that start like the shop's own."""
-    return [name for (name,) in shop.query("SELECT datname FROM pg_database WHERE left(datname, 6) = left(current_database(), 6) ORDER BY 1")]
+    query = "SELECT datname FROM pg_database WHERE left(datname, 6) = left(current_database(), 6) ORDER BY 1"
+    return [name for (name,) in shop.query(query)]
 
 
 def columns(shop: RunningShop) -> list[tuple]:
     """The schema as far as tables and columns go."""
-    return shop.query("SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2")
-
-
-def contents(shop: RunningShop) -> list[tuple]:
-    """The orders and products, as a hash."""
     return shop.query(
-        "SELECT (SELECT md5(string_agg(o.id || o.status::text || o.total_cents, ',' ORDER BY o.id)) FROM orders o),"
-        " (SELECT count(*) FROM order_lines), (SELECT count(*) FROM products)"
+        "SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2"
     )
+
+
+class Visitors:
+    """Twenty requests a second over the four services, each by a new connection; a context manager."""
+
+    def __init__(self, shop: RunningShop) -> None:
+        self.asked = 0
+        self.failures: list[str] = []
+        self._shop = shop
+        self._ended = threading.Event()
+        self._threads = [threading.Thread(target=self._visit, args=[service], daemon=True) for service in SERVICES]
+
+    def __enter__(self) -> Visitors:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        for thread in self._threads:
+            thread.join(20)
+
+    def _visit(self, service: str) -> None:
+        path = urlsplit(self._shop.shop.health_url(service)).path
+        while not self._ended.wait(0.2):
+            self.asked += 1
+            try:
+                answer = self._shop.get(service, path)
+                if answer.status != 200:
+                    self.failures.append(f"{service}: {answer.status}")
+            except (OSError, http.client.HTTPException) as error:
+                self.failures.append(f"{service}: {type(error).__name__}: {error}")

@@ -13,7 +13,7 @@ import typing as t
 
 import pytest
 
-Call = t.Callable[..., t.Tuple[t.Dict[str, t.Any], str]]
+Call = t.Callable[..., tuple[dict[str, t.Any], str]]
 
 
 @pytest.fixture
