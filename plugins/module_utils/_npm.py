@@ -77,8 +77,10 @@ def registry_answers(
     """
 
     def ask(name: str) -> Answer:
-        # --prefer-online: a warm cache would answer for a token that was revoked since.
-        result = _npm(["view", f"{name}@{packages[name]}", "version", "--json", "--prefer-online"], directory, token, path_prefix, timeout)
+        # A warm cache would answer for a token that was revoked since. prefer-offline goes before --prefer-online, and an administrator
+        # may have set it for the host.
+        online = ("--prefer-offline=false", "--prefer-online")
+        result = _npm(["view", f"{name}@{packages[name]}", "version", "--json", *online], directory, token, path_prefix, timeout)
         return Answer.of(result)
 
     with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:

@@ -204,9 +204,9 @@ def _lab(options: argparse.Namespace) -> Iterator[Lab]:
 
 
 def _keep_logs(scratch: Path, target: Path) -> None:
-    """Keep what each contender said; its secrets stay behind."""
-    for log in scratch.glob("*/*/output.log"):
-        copy = target / f"{log.parent.parent.name}-{log.parent.name}.log"
+    """Keep what each contender said and what the prober heard; the secrets in the scratch directory stay behind."""
+    for log in (*scratch.glob("*/*/output.log"), *scratch.glob("*/*/prober/requests.jsonl")):
+        copy = target / "-".join(log.relative_to(scratch).parts)
         copy.parent.mkdir(parents=True, exist_ok=True)
         write_private(copy, log.read_text())
 

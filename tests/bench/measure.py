@@ -169,7 +169,7 @@ def stretch(lab: Lab, shop: RunningShop, argv: Sequence[str], env: Mapping[str, 
         "requests": receipt["totals"]["requests"],
         "requests_failed": receipt["totals"]["failed"],
         "longest_gap_ms": receipt["totals"]["longest_gap_ms"],
-        "services": {name: figures["failed"] for name, figures in receipt["targets"].items()},
+        "failures": {name: figures["gaps"] for name, figures in receipt["targets"].items() if figures["failed"]},
         "orders_accepted": len(load.accepted),
         "orders_refused": len(load.refused),
     }
