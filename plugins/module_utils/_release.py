@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import typing as t
@@ -62,6 +63,22 @@ def check_out(paths: Paths, directory: str, remote: str, version: str, commit: s
     _layout.share(paths, directory, shared_paths)
     _layout.write_marker(directory, version=version, commit=commit, prepared="checked_out")
     return True
+
+
+def take_caches(live: str, directory: str, patterns: t.Sequence[str]) -> list[str]:
+    """Copy the build caches of the *live* release into *directory*; returns the relative paths that were copied.
+
+    Copied and not linked: a build writes into its cache, and the live release must be able to be built again.
+    """
+    taken = []
+    for pattern in patterns:
+        for source in sorted(glob.glob(os.path.join(glob.escape(live), pattern))):
+            name = os.path.relpath(source, live)
+            target = os.path.join(directory, name)
+            if os.path.isdir(source) and not os.path.lexists(target):
+                shutil.copytree(source, target, symlinks=True)
+                taken.append(name)
+    return taken
 
 
 def check_out_in_place(paths: Paths, remote: str, version: str, commit: str) -> bool:

@@ -60,6 +60,11 @@ options:
     type: list
     elements: str
     default: []
+  build_caches:
+    description: Caches of builds to copy from the live release, relative to its directory, as shell patterns.
+    type: list
+    elements: str
+    default: []
   env_file:
     description: The environment file, for C(NPM_REGISTRY_TOKEN) when O(npm_token) is empty.
     type: path
@@ -190,6 +195,7 @@ def _check_out(paths: _layout.Paths, directory: str, given: Given, check: bool) 
         changed = _release.check_out_in_place(paths, remote, given["version"], given["commit"])
     else:
         changed = _release.check_out(paths, directory, remote, given["version"], given["commit"], given["shared_paths"])
+        _release.take_caches(os.path.realpath(paths.root), directory, given["build_caches"])
     return {"changed": changed}
 
 
@@ -267,6 +273,7 @@ if __name__ == "__main__":
             "remote": {"type": "str", "default": ""},
             "allowed_signers": {"type": "path", "default": ""},
             "shared_paths": {"type": "list", "elements": "str", "default": []},
+            "build_caches": {"type": "list", "elements": "str", "default": []},
             "env_file": {"type": "path"},
             "npm_token": {"type": "str", "default": "", "no_log": True},
             "workspaces": {"type": "list", "elements": "str", "default": []},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,9 +29,11 @@ def pm2_home(node_tools: Path) -> Iterator[pm2_shop.Shop]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test with a cluster runs on each major version of PostgreSQL that is installed."""
+    """A test with a cluster runs on the newest PostgreSQL that is installed, or on each with ECOMMUS_TEST_MAJORS=all."""
     if "pg_server" in metafunc.fixturenames:
-        metafunc.parametrize("pg_server", sorted(postgres_cluster.installed_majors(), reverse=True), indirect=True, scope="session")
+        majors = sorted(postgres_cluster.installed_majors(), key=int, reverse=True)
+        chosen = majors if os.environ.get("ECOMMUS_TEST_MAJORS") == "all" else majors[:1]
+        metafunc.parametrize("pg_server", chosen, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")

@@ -222,3 +222,14 @@ def test_a_dead_remote_is_said_without_its_credentials(paths: _layout.Paths) -> 
         _git.remote_tags("http://user:hunter22@127.0.0.1:9/none.git")
     assert "hunter22" not in str(caught.value)
     assert "git remote does not answer" in str(caught.value)
+
+
+def test_build_caches_are_copied_and_not_shared(paths: _layout.Paths, remote: Path) -> None:
+    cache = Path(paths.root, "apps", "admin", ".next", "cache")
+    cache.mkdir(parents=True)
+    (cache / "entry").write_text("old")
+    new = stage(paths, remote)
+    assert _release.take_caches(paths.root, new, ["apps/*/.next/cache", "none/*"]) == ["apps/admin/.next/cache"]
+    (Path(new) / "apps/admin/.next/cache/entry").write_text("new")
+    assert (cache / "entry").read_text() == "old"
+    assert _release.take_caches(paths.root, new, ["apps/*/.next/cache"]) == []
