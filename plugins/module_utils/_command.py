@@ -17,7 +17,10 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import Ecom
 
 # What a program needs from the caller's environment to run at all. Everything else is named by the caller: the
 # deploy shell's variables must not leak into a shop (pm2 stores the whole environment that it is started with).
-_KEPT = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS")
+_KEPT = (
+    *("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TZ", "TMPDIR"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "NODE_USE_SYSTEM_CA"),
+)
 _NETWORK = re.compile(r"(https?_proxy|no_proxy|npm_config_\w+)", re.IGNORECASE)
 
 

@@ -37,12 +37,13 @@ class Release:
     branch: str = "main"
     signed: bool | str = True
     requires: dict[str, str] | None = None
+    claims: str | None = None
     delete: tuple[str, ...] = ()
     flavours: tuple[str, ...] = ("full", "light")
 
     @property
     def version(self) -> str:
-        return self.tag.removeprefix("v")
+        return self.claims or self.tag.removeprefix("v")
 
 
 @dataclass(frozen=True)

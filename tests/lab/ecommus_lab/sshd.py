@@ -82,7 +82,7 @@ class Sshd:
     def _environment(self) -> str:
         """The variables of each session; npm's cache is the lab's own, as nothing outside its directory is touched."""
         variables = {name: value for name, value in os.environ.items() if NETWORK.fullmatch(name)}
-        variables |= {"npm_config_cache": str(self.config.cache / "npm"), "npm_config_prefer_offline": "true"}
+        variables |= {"NODE_USE_SYSTEM_CA": "1", "npm_config_cache": str(self.config.cache / "npm"), "npm_config_prefer_offline": "true"}
         return " ".join(f'"{name}={value}"' for name, value in variables.items())
 
     def start(self) -> None:

@@ -64,6 +64,8 @@ def environment(config: LabConfig, **extra: str) -> dict[str, str]:
         or name.startswith(("LC_", "npm_config_"))
         or name in ("LANG", "TZ", "HOME", "USER", "LOGNAME", "TMPDIR")
     }
+    # Node.js brings its own list of authorities; a network with an authority of its own is known to the system's.
+    keep["NODE_USE_SYSTEM_CA"] = "1"
     path = f"{config.bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     return {**keep, "PATH": path, **extra}
 
