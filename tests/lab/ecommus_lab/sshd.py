@@ -36,7 +36,7 @@ Subsystem sftp internal-sftp
 SetEnv {environment}
 """
 # What this machine needs to reach the package registries. A login over SSH starts without it, unlike a shell at the machine.
-NETWORK = re.compile(r"(SSL_CERT_\w+|NODE_EXTRA_CA_CERTS|https?_proxy|no_proxy|npm_config_\w+)", re.IGNORECASE)
+NETWORK = re.compile(r"(SSL_CERT_\w+|NODE_EXTRA_CA_CERTS|NODE_USE_SYSTEM_CA|https?_proxy|no_proxy|npm_config_\w+)", re.IGNORECASE)
 
 
 def available() -> str | None:
@@ -82,7 +82,7 @@ class Sshd:
     def _environment(self) -> str:
         """The variables of each session; npm's cache is the lab's own, as nothing outside its directory is touched."""
         variables = {name: value for name, value in os.environ.items() if NETWORK.fullmatch(name)}
-        variables |= {"NODE_USE_SYSTEM_CA": "1", "npm_config_cache": str(self.config.cache / "npm"), "npm_config_prefer_offline": "true"}
+        variables |= {"npm_config_cache": str(self.config.cache / "npm"), "npm_config_prefer_offline": "true"}
         return " ".join(f'"{name}={value}"' for name, value in variables.items())
 
     def start(self) -> None:

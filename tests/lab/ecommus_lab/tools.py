@@ -62,10 +62,8 @@ def environment(config: LabConfig, **extra: str) -> dict[str, str]:
         # Proxies, certificate bundles and registries of this machine; the locale.
         if name.endswith(("_proxy", "_PROXY", "_CERTS", "_CERT_FILE", "_CERT_DIR", "_CA_BUNDLE", "_CAINFO"))
         or name.startswith(("LC_", "npm_config_"))
-        or name in ("LANG", "TZ", "HOME", "USER", "LOGNAME", "TMPDIR")
+        or name in ("LANG", "TZ", "HOME", "USER", "LOGNAME", "TMPDIR", "NODE_USE_SYSTEM_CA")
     }
-    # Node.js brings its own list of authorities; a network with an authority of its own is known to the system's.
-    keep["NODE_USE_SYSTEM_CA"] = "1"
     path = f"{config.bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     return {**keep, "PATH": path, **extra}
 
