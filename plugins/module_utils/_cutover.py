@@ -4,14 +4,17 @@
 """Moves a service to new code by adding, proving, then removing; what runs is not touched before its successor is proven.
 
 In pm2's cluster mode the daemon listens and any worker may share the port, also one of another release. So new processes
-join under the same name, and the old ones are deleted one by one after the new ones were watched. ``pm2 reload`` is not
-used: it kills the old process at ``listen_timeout`` whether or not the new one lives, and reports success either way.
+join under the same name, and the old ones are deleted after the new ones were watched. Several services go together: the
+new ones of all come up before an old one of any goes, so that one bad service leaves all as they were, and the waits are
+shared. ``pm2 reload`` is not used: it kills the old process at ``listen_timeout`` whether or not the new one lives, and
+reports success either way.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import time
 import typing as t
 
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _ecosystem, _ending, _pm2_logs, _proof
@@ -38,39 +41,114 @@ class Outcome:
     note: str | None = None
 
 
-def replace_cluster(
-    pm2: Pm2,
-    name: str,
-    ecosystem: _ecosystem.Ecosystem | None,
-    conditions: _proof.Conditions,
-    *,
-    overlap: str = "all",
-) -> Outcome:
-    """Replace all running processes *name* (cluster mode) by new ones, as many as there were.
+@dataclasses.dataclass
+class Service:
+    """One name on its way to new code: ``old`` are the processes to replace, ``count`` is how many there should be.
 
-    :param ecosystem: defines the new processes as it stands now; None, or a file without *name*: like the old ones.
+    :param ecosystem: defines the new processes as it stands now; None: they become like the old ones.
+    """
+
+    pm2: Pm2
+    name: str
+    ecosystem: _ecosystem.Ecosystem | None
+    conditions: _proof.Conditions
+    old: list[Entry]
+    count: int
+    strategy: str
+    node_options: str | None = None
+    added: list[Entry] = dataclasses.field(default_factory=list)
+    killed: tuple[int, ...] = ()
+    pause: t.ClassVar[float] = 0  # seconds between `give` and the end of the old ones
+
+    def add(self) -> None:
+        """Start one new process beside the others; returns when it has come up and answers.
+
+        :raises NotProven: when it does not.
+        """
+        ids = add_one(self.pm2, self.name, self.ecosystem, self.old[0], self.conditions.timeout, self.node_options)
+        self.added += _proof.answer(self.pm2, ids, self.conditions)
+
+    def give(self) -> None:
+        """Let the new ones have the connections, where the daemon does not see to that by itself."""
+
+    def outcome(self) -> Outcome:
+        old, new = (tuple(entry.pm_id for entry in entries) for entries in (self.old, self.added))
+        return Outcome(self.name, self.strategy, old, new, self.killed)
+
+
+def cluster(
+    pm2: Pm2, name: str, ecosystem: _ecosystem.Ecosystem | None, conditions: _proof.Conditions, *, overlap: str = "all"
+) -> Service:
+    """The processes *name*, in cluster mode, to be replaced by as many new ones."""
+    old, count = resume(pm2, Record.of(pm2.home), name)
+    return Service(pm2, name, ecosystem, conditions, old, count, f"overlap {overlap}")
+
+
+def replace(pm2: Pm2, services: t.Sequence[Service], *, overlap: str = "all") -> None:
+    """Add the new processes of all *services* in order, watch them all together, and only then end the old ones of all.
+
     :param overlap: ``all`` starts all new ones before the first old one goes (twice the memory for a moment);
-        ``one`` changes one at a time.
-    :raises EcommusError: when a new process is not proven; then the new ones are deleted, and the old ones serve as before.
+        ``one`` changes one process of each service at a time.
+    :raises EcommusError: when a new process is not proven; then the new ones of all services are deleted, and the old ones serve as before.
     """
     record = Record.of(pm2.home)
-    old, count = resume(pm2, record, name)
-    record.begin(name, count, old)
-    added: list[Entry] = []
-    killed: list[int] = []
-    waiting = list(old)
-    while len(added) < count:
-        batch = _add_batch(pm2, name, ecosystem, conditions, old, count - len(added) if overlap == "all" else 1)
-        added += batch
-        gone = waiting if len(added) >= count else waiting[: len(batch)]
-        for entry in list(gone):
-            if _ending.delete(pm2, entry):
-                killed.append(entry.pid)
-            waiting.remove(entry)
-            _proof.watch(pm2, added, 0)
-    _settle(pm2, name, added, conditions)
-    record.end(name)
-    return Outcome(name, f"overlap {overlap}", tuple(e.pm_id for e in old), tuple(e.pm_id for e in added), tuple(killed))
+    for service in services:
+        record.begin(service.name, service.count, service.old)
+    waiting = {service.name: list(service.old) for service in services}
+    while any(len(service.added) < service.count for service in services):
+        _add_round(pm2, services, overlap)
+        for service in services:
+            service.give()
+        time.sleep(max(service.pause for service in services))
+        _end_round(pm2, services, waiting)
+    _settle(pm2, services)
+    for service in services:
+        record.end(service.name)
+
+
+def _add_round(pm2: Pm2, services: t.Sequence[Service], overlap: str) -> None:
+    known = {entry.pm_id for entry in pm2.table()}
+    since = _pm2_logs.mark(entry for service in services for entry in service.old)
+    try:
+        for service in services:
+            missing = service.count - len(service.added)
+            # one at a time, so that a release that cannot start shows with the first
+            for _ in range(missing if overlap == "all" else min(1, missing)):
+                with _named(service.name):
+                    service.add()
+                _watch(pm2, services, 0)
+        _watch(pm2, services, max(service.conditions.stable_seconds for service in services))
+    except EcommusError as error:
+        _take_back(pm2, services, known, since, error)
+        raise
+
+
+def _end_round(pm2: Pm2, services: t.Sequence[Service], waiting: dict[str, list[Entry]]) -> None:
+    """End as many old ones as there are new ones too many; with the last new one all that are left."""
+    going: list[Entry] = []
+    for service in services:
+        left = waiting[service.name]
+        surplus = len(left) if len(service.added) >= service.count else len(left) + len(service.added) - service.count
+        going += left[: max(0, surplus)]
+        del left[: max(0, surplus)]
+    killed = _ending.delete(pm2, going)
+    for service in services:
+        service.killed += tuple(entry.pid for entry in service.old if entry.pid in killed)
+    _watch(pm2, services, 0)
+
+
+def _watch(pm2: Pm2, services: t.Sequence[Service], seconds: float) -> None:
+    _proof.watch(pm2, [entry for service in services for entry in service.added], seconds)
+
+
+@contextlib.contextmanager
+def _named(name: str) -> t.Iterator[None]:
+    """Errors from within tell which process they are about."""
+    try:
+        yield
+    except EcommusError as error:
+        error.details.setdefault("process", name)
+        raise
 
 
 def resume(pm2: Pm2, record: Record, name: str) -> tuple[list[Entry], int]:
@@ -82,28 +160,11 @@ def resume(pm2: Pm2, record: Record, name: str) -> tuple[list[Entry], int]:
     past = record.past(name)
     survivors = [entry for entry in running if past is not None and (entry.pm_id, entry.pid) in past.old]
     if past is not None and survivors:  # else it was killed after the last old one went, or the host was restarted since
-        for entry in running:
-            if entry not in survivors:
-                _ending.delete(pm2, entry)
+        _ending.delete(pm2, [entry for entry in running if entry not in survivors])
         return survivors, past.count
     if not running:
         raise EcommusError(f"nothing runs as {name}, so there is nothing to replace", "start it first (state=started)")
     return running, len(running)
-
-
-def _add_batch(
-    pm2: Pm2, name: str, ecosystem: _ecosystem.Ecosystem | None, conditions: _proof.Conditions, old: list[Entry], count: int
-) -> list[Entry]:
-    known = {entry.pm_id for entry in pm2.table()}
-    since = _pm2_logs.mark(old)
-    try:
-        ids: list[int] = []
-        for _ in range(count):  # one at a time, so that a release that cannot start shows with the first
-            ids += add_one(pm2, name, ecosystem, old[0], conditions.timeout)
-        return _proof.prove(pm2, ids, conditions)
-    except EcommusError as error:
-        take_back(pm2, name, known, old, since, error)
-        raise
 
 
 def add_one(
@@ -150,26 +211,35 @@ def add_one(
     return [entry.pm_id for entry in fresh]
 
 
-def take_back(pm2: Pm2, name: str, known: t.Collection[int], old: t.Sequence[Entry], since: _pm2_logs.Mark, error: EcommusError) -> None:
-    """Delete what was added under *name*, and note in *error* what the log said and what still runs."""
-    fresh = [entry for entry in pm2.table(name) if entry.pm_id not in known]
-    _pm2_logs.note(pm2, error, fresh, since)
-    for entry in fresh:
-        with contextlib.suppress(EcommusError):
-            _ending.delete(pm2, entry)
-    living = {(entry.pm_id, entry.pid) for entry in pm2.table(name) if entry.online}
-    error.details["old_untouched"] = all((entry.pm_id, entry.pid) in living for entry in old)
-    error.details["left_over"] = [entry.pm_id for entry in pm2.table(name) if entry.pm_id not in known]
+def _take_back(pm2: Pm2, services: t.Sequence[Service], known: t.Collection[int], since: _pm2_logs.Mark, error: EcommusError) -> None:
+    """Delete what was added, and note in *error* what the log of the failed one said and what still runs."""
+    fresh = _fresh(pm2, services, known)
+    _pm2_logs.note(pm2, error, [entry for entry in fresh if entry.name == error.details.get("process")], since)
+    with contextlib.suppress(EcommusError):
+        _ending.delete(pm2, fresh)
+    living = {(entry.pm_id, entry.pid) for entry in pm2.table() if entry.online}
+    error.details["old_untouched"] = all((entry.pm_id, entry.pid) in living for service in services for entry in service.old)
+    error.details["left_over"] = [entry.pm_id for entry in _fresh(pm2, services, known)]
     if error.details["old_untouched"] and not error.details["left_over"]:
-        Record.of(pm2.home).end(name)
+        for service in services:
+            Record.of(pm2.home).end(service.name)
 
 
-def _settle(pm2: Pm2, name: str, added: list[Entry], conditions: _proof.Conditions) -> None:
-    """The last look: exactly the new processes under the name, alive, and no orphan of the old ones."""
-    _proof.watch(pm2, added, min(0.5, conditions.stable_seconds))
-    found = [entry.pm_id for entry in pm2.table(name) if not entry.stopped]
-    if sorted(found) != sorted(entry.pm_id for entry in added):
-        raise EcommusError(
-            f"{name} should run as ids {sorted(e.pm_id for e in added)} and runs as {found}",
-            "look at `pm2 ls`; another program may be acting on pm2",
-        )
+def _fresh(pm2: Pm2, services: t.Sequence[Service], known: t.Collection[int]) -> list[Entry]:
+    names = {service.name for service in services}
+    return [entry for entry in pm2.table() if entry.name in names and entry.pm_id not in known]
+
+
+def _settle(pm2: Pm2, services: t.Sequence[Service]) -> None:
+    """The last look: exactly the new processes under each name, alive, and no orphan of the old ones."""
+    _watch(pm2, services, min(0.5, *(service.conditions.stable_seconds for service in services)))
+    table = pm2.table()
+    for service in services:
+        added = sorted(entry.pm_id for entry in service.added)
+        found = sorted(entry.pm_id for entry in table if entry.name == service.name and not entry.stopped)
+        if found != added:
+            raise EcommusError(
+                f"{service.name} should run as ids {added} and runs as {found}",
+                "look at `pm2 ls`; another program may be acting on pm2",
+                process=service.name,
+            )

@@ -10,6 +10,7 @@ plus the time to boot) is measured and told.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import socket
 import threading
@@ -70,8 +71,7 @@ def _start_again(
         ecosystem.restart(name, timeout=sum(_patience(entry, timeout) for entry in old))
         return [entry.pm_id for entry in old]
     # a restart keeps directory, script and mode that the process was first started with
-    for entry in old:
-        _ending.delete(pm2, entry)
+    _ending.delete(pm2, old)
     ids: list[int] = []
     for _ in range(count):
         ids += _cutover.add_one(pm2, name, ecosystem, old[0], timeout)
@@ -82,38 +82,49 @@ def _patience(entry: Entry, timeout: float) -> float:
     return max(timeout, (entry.kill_timeout_ms + entry.listen_timeout_ms) / 1000 + 20)
 
 
-def replace_shared(
+class _Shared(_cutover.Service):
+    """A process that starts on the port which its predecessor holds."""
+
+    pause = _shared_port.SETTLE
+
+    def __init__(self, service: _cutover.Service, shared: _shared_port.SharedPort, gap: GapWatch) -> None:
+        super().__init__(**{field.name: getattr(service, field.name) for field in dataclasses.fields(service)})
+        self._shared, self._gap = shared, gap
+
+    def add(self) -> None:
+        super().add()
+        entry = self.added[-1]
+        if entry.pid not in _process.listening_pids(self._shared.port):
+            raise _proof.NotProven(
+                f"{self.name} (id {entry.pm_id}) does not listen on port {self._shared.port}",
+                "check PORT in the ecosystem file",
+                process=self.name,
+            )
+
+    def give(self) -> None:
+        self._shared.use_new()
+
+    def outcome(self) -> _cutover.Outcome:
+        return dataclasses.replace(super().outcome(), gap_ms=self._gap.longest_ms)
+
+
+@contextlib.contextmanager
+def sharing(
     pm2: Pm2, name: str, ecosystem: _ecosystem.Ecosystem | None, conditions: _proof.Conditions, port: int | None
-) -> _cutover.Outcome:
-    """Start *name* beside the one process that runs, on the same port; prove it; give it the connections; delete the old one.
+) -> t.Iterator[_cutover.Service]:
+    """The one process that runs as *name*, to be replaced by one that starts beside it on the same port.
 
     :raises CannotShare: when that is not possible here; nothing was changed.
-    :raises EcommusError: when the new process is not proven; it is deleted then, and the old one served all the time.
     """
-    record = Record.of(pm2.home)
-    old, count = _cutover.resume(pm2, record, name)
+    old, count = _cutover.resume(pm2, Record.of(pm2.home), name)
     if ecosystem is None or port is None or count != 1 or len(old) != 1:
         raise _shared_port.CannotShare("only a single process with a known port from an ecosystem file can share it", "")
     if _version(old[0].node_version) < _shared_port.NODE_MINIMUM:
         raise _shared_port.CannotShare(f"Node.js {old[0].node_version} cannot share a port, 22.12 can", "")
+    probing = dataclasses.replace(conditions, source_ports=_shared_port.PROBE_PORTS)
+    service = _cutover.Service(pm2, name, ecosystem, probing, old, count, "shared port", _shared_port.node_options(port))
     with GapWatch(("127.0.0.1", port)) as gap, _shared_port.SharedPort(old[0].pid, port) as shared:
-        record.begin(name, count, old)
-        known, since = {entry.pm_id for entry in pm2.table()}, _pm2_logs.mark(old)
-        try:
-            ids = _cutover.add_one(pm2, name, ecosystem, old[0], conditions.timeout, _shared_port.node_options(port))
-            entries = _proof.prove(pm2, ids, dataclasses.replace(conditions, source_ports=_shared_port.PROBE_PORTS))
-            if entries[0].pid not in _process.listening_pids(port):
-                raise _proof.NotProven(
-                    f"{name} (id {ids[0]}) does not listen on port {port}", "check PORT in the ecosystem file", process=name
-                )
-        except EcommusError as error:
-            _cutover.take_back(pm2, name, known, old, since, error)
-            raise
-        shared.use_new()
-        killed = (old[0].pid,) if _ending.delete(pm2, old[0]) else ()
-        _proof.watch(pm2, entries, min(0.5, conditions.stable_seconds))
-    record.end(name)
-    return _cutover.Outcome(name, "shared port", (old[0].pm_id,), (entries[0].pm_id,), killed, gap.longest_ms)
+        yield _Shared(service, shared, gap)
 
 
 def _version(text: str | None) -> tuple[int, ...]:

@@ -138,6 +138,16 @@ class Pm2:
         self.daemon_pid()
         return run([self.program("pm2"), *arguments], env=self.environment, cwd="/", timeout=timeout)
 
+    def end(self, action: str, pm_id: int, timeout: float) -> None:
+        """``stop`` or ``delete`` one process; returns when the daemon says that it has ended.
+
+        :param timeout: seconds; the daemon waits for as long as ``kill_timeout`` of the process.
+        """
+        try:
+            _pm2_rpc.call(self.rpc_socket, f"{action}ProcessId", pm_id, timeout=timeout)
+        except _pm2_rpc.RpcError:
+            self.command(action, str(pm_id), timeout=timeout)
+
     def reload(self, pm_id: int, timeout: float) -> Result:
         """``pm2 reload`` one id; waits out the lock that another reload of this daemon holds, or that a killed one left behind."""
         deadline = time.monotonic() + _RELOAD_LOCK + 5

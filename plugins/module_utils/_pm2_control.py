@@ -22,7 +22,7 @@ def control(params: t.Mapping[str, t.Any], *, check_mode: bool) -> dict[str, t.A
     """
     pm2 = Pm2(os.path.abspath(params["pm2_home"] or os.path.expanduser("~/.pm2")), tuple(params["path_prefix"]))
     pm2.daemon_pid()
-    state, names = params["state"], params["name"]
+    state, names = params["state"], list(dict.fromkeys(params["name"]))
     for name in names:
         _check_name(name)
     request = _request(pm2, params)
@@ -34,48 +34,28 @@ def control(params: t.Mapping[str, t.Any], *, check_mode: bool) -> dict[str, t.A
         return _saved(pm2, before, check_mode)
     if state not in ("stopped", "deleted") and not params["allow_version_mismatch"]:
         _check_versions(before["daemon"])
-    done: list[str] = []
-    result: dict[str, t.Any] = {"changed": False, "done": done, "before": before["processes"]}
     # every name is looked at before the first is touched
     plans = {name: _pm2_states.plan(pm2, state, name, request) for name in names}
+    wanting = [name for name in names if plans[name] != []]
+    done = [name for name in names if name not in wanting]
+    result: dict[str, t.Any] = {"changed": bool(wanting), "done": names, "before": before["processes"]}
     with contextlib.nullcontext() if check_mode else pm2.lock():
-        for name in names:
-            entries = plans[name]
-            try:
-                if entries == []:
-                    done.append(name)
-                    continue
-                result["changed"] = True
-                if not check_mode:
-                    _act(pm2, state, name, request, result)
+        try:
+            for name, outcome in () if check_mode else _pm2_states.act(pm2, state, wanting, request):
                 done.append(name)
-            except EcommusError as error:
-                later = names[names.index(name) + 1 :]
-                error.details.update(
-                    {**result, "failed_name": name, "untouched": later, **_after(pm2)},
-                )
-                raise
+                if outcome is not None:
+                    result.setdefault("replaced", []).append(dataclasses.asdict(outcome))
+        except EcommusError as error:
+            failed = error.details.get("process", next((name for name in wanting if name not in done), None))
+            reached = {"done": [name for name in names if name in done and name != failed]}
+            untouched = [name for name in wanting if name not in done and name != failed]
+            error.details.update({**result, **reached, "failed_name": failed, "untouched": untouched, **_after(pm2)})
+            raise
         if params["save"] and result["changed"] and not check_mode:
             result["saved"] = pm2.save()
     after = before if check_mode else _pm2_states.described(pm2, None)
     predicted = _predict(before["processes"], plans, state) if check_mode else _lines(after["processes"])
     return {**after, **result, "diff": {"before": _lines(before["processes"]), "after": predicted}}
-
-
-def _act(pm2: Pm2, state: str, name: str, request: _pm2_states.Request, result: dict[str, t.Any]) -> None:
-    entries = _pm2_states.plan(pm2, state, name, request)  # anew: what was done for the names before takes time
-    if state == "started":
-        _pm2_states.started(pm2, name, entries, request)
-    elif state == "stopped":
-        _pm2_states.stopped(pm2, entries or ())
-    elif state == "deleted":
-        _pm2_states.deleted(pm2, entries or ())
-    elif state == "restarted":
-        _pm2_states.restarted(pm2, entries or (), request)
-    elif state == "reloaded":
-        _pm2_states.reloaded(pm2, entries or (), request)
-    else:
-        result.setdefault("replaced", []).append(dataclasses.asdict(_pm2_states.replaced(pm2, name, request)))
 
 
 def _request(pm2: Pm2, params: t.Mapping[str, t.Any]) -> _pm2_states.Request:

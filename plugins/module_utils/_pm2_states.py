@@ -1,10 +1,11 @@
 # Copyright (c) 2026 MD Labs
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the module pm2_control can be asked for: one function per state, each for one process name."""
+"""What the module pm2_control can be asked for: and how each state is reached."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import typing as t
 import urllib.parse
@@ -22,6 +23,8 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils import (
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2 import Pm2
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2_table import Entry
+
+_T = t.TypeVar("_T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +44,10 @@ class Request:
     fork_strategy: str = "auto"
     include_stopped: bool = False
     newer_than: float | None = None
+
+    def ecosystem_of(self, name: str) -> _ecosystem.Ecosystem | None:
+        """The file, if it defines *name*."""
+        return self.ecosystem if self.ecosystem is not None and name in self.ecosystem.apps else None
 
     def conditions_for(self, name: str) -> _proof.Conditions:
         return dataclasses.replace(self.conditions, health_urls=tuple(self.health_urls.get(name, ())))
@@ -89,8 +96,9 @@ def plan(pm2: Pm2, state: str, name: str, request: Request) -> list[Entry] | Non
             raise EcommusError(
                 f"{name} is stopped, so there is nothing to replace", "start it (state=started), or leave it out", process=name
             )
-        if request.ecosystem is not None and name in request.ecosystem.apps:
-            request.ecosystem.app(name)
+        ecosystem = request.ecosystem_of(name)
+        if ecosystem is not None:
+            ecosystem.app(name)
         return running if any(not _is_new(entry, request) for entry in running) else []
     return entries if state == "deleted" or (request.include_stopped and state != "stopped") else running
 
@@ -108,68 +116,101 @@ def _plan_unknown(state: str, name: str, request: Request) -> list[Entry] | None
     )
 
 
-def stopped(pm2: Pm2, entries: t.Sequence[Entry]) -> None:
-    """Stop *entries* one by one; each has ended by itself."""
-    for entry in entries:
-        _ending.stop(pm2, entry)
+def act(pm2: Pm2, state: str, names: t.Sequence[str], request: Request) -> t.Iterator[tuple[str, _cutover.Outcome | None]]:
+    """Bring *names* to *state* in order; yields each as soon as it is there.
 
-
-def deleted(pm2: Pm2, entries: t.Sequence[Entry]) -> None:
-    """Stop *entries* one by one and take them out of the table."""
-    for entry in entries:
-        _ending.delete(pm2, entry)
-
-
-def started(pm2: Pm2, name: str, entries: t.Sequence[Entry] | None, request: Request) -> None:
-    """Start the *entries* that stand still, or *name* from the ecosystem file when there are none; prove it."""
-    conditions = request.conditions_for(name)
-    if entries is None:
-        assert request.ecosystem is not None  # by plan()
-        before = {entry.pm_id for entry in pm2.table()}
-        answer = request.ecosystem.add(name, instances=None, timeout=conditions.timeout)
-        ids = [entry.pm_id for entry in pm2.table(name) if entry.pm_id not in before]
-        if answer.error or not ids:
-            raise EcommusError(
-                f"pm2 did not start {name}: {answer.error or 'no new process is in its table'}",
-                "look at pm2.log and the ecosystem file",
-                process=name,
-            )
-        _with_log(pm2, ids, {}, lambda: _proof.prove(pm2, ids, conditions))
+    :raises EcommusError: at the first failure; ``process`` of its details is the name where that is known.
+    """
+    if state == "replaced":
+        for outcome in replaced(pm2, names, request):
+            yield outcome.name, outcome
         return
-    _each(pm2, "restart", entries, conditions)
+    fresh: list[Entry] = []
+    since = _pm2_logs.mark(pm2.table())
+    for name in names:
+        entries = plan(pm2, state, name, request)  # anew: what was done for the names before takes time
+        if state == "started":
+            fresh += _started(pm2, name, entries, request)
+        elif state == "stopped":
+            _ending.stop(pm2, entries or ())
+        elif state == "deleted":
+            _ending.delete(pm2, entries or ())
+        else:
+            _each(pm2, "reload" if state == "reloaded" else "restart", entries or (), request.conditions_for(name), watched=True)
+        yield name, None
+    if fresh:
+        _with_log(pm2, since, lambda: _proof.watch(pm2, fresh, request.conditions.stable_seconds))
 
 
-def restarted(pm2: Pm2, entries: t.Sequence[Entry], request: Request) -> None:
-    """Restart *entries* one by one, each proven before the next is touched. Costs an outage where there is only one."""
-    _each(pm2, "restart", entries, request.conditions_for(entries[0].name))
+def replaced(pm2: Pm2, names: t.Sequence[str], request: Request) -> t.Iterator[_cutover.Outcome]:
+    """Put new processes in the place of those that run as *names*; see :mod:`_cutover` and :mod:`_fork_cutover`.
+
+    Those that cost no outage go first, all together (one by one with ``overlap: one``), then those that do.
+    """
+    in_place: dict[str, str | None] = {}
+    for group in [names] if request.overlap == "all" else [[name] for name in names]:
+        services: list[_cutover.Service] = []
+        with contextlib.ExitStack() as stack:
+            for name in group:
+                try:
+                    services.append(stack.enter_context(_beside(pm2, name, request)))
+                except _shared_port.CannotShare as error:
+                    in_place[name] = error.message or None
+            if services:
+                _cutover.replace(pm2, services, overlap=request.overlap)
+        yield from (service.outcome() for service in services)
+    for name, note in in_place.items():
+        address = _address(request.health_urls.get(name, ()), _port(name, request))
+        outcome = _fork_cutover.replace_in_place(pm2, name, request.ecosystem_of(name), request.conditions_for(name), address)
+        yield dataclasses.replace(outcome, note=note)
 
 
-def reloaded(pm2: Pm2, entries: t.Sequence[Entry], request: Request) -> None:
-    """``pm2 reload`` *entries* one by one, each proven before the next is touched."""
-    _each(pm2, "reload", entries, request.conditions_for(entries[0].name))
+def _beside(pm2: Pm2, name: str, request: Request) -> contextlib.AbstractContextManager[_cutover.Service]:
+    """The processes *name*, to be replaced by new ones beside them.
+
+    :raises CannotShare: when they can only be restarted; without a message when nothing else was asked for.
+    """
+    ecosystem, conditions = request.ecosystem_of(name), request.conditions_for(name)
+    wanted = ecosystem.apps[name].exec_mode if ecosystem else None
+    running = {entry.exec_mode for entry in pm2.table(name) if not entry.stopped}
+    if running == {"cluster"} and wanted in ("cluster", None):
+        return contextlib.nullcontext(_cutover.cluster(pm2, name, ecosystem, conditions, overlap=request.overlap))
+    if request.fork_strategy != "auto" or wanted != "fork":
+        raise _shared_port.CannotShare("")
+    address = _address(conditions.health_urls, _port(name, request))
+    return _fork_cutover.sharing(pm2, name, ecosystem, conditions, address[1] if address else None)
 
 
-def replaced(pm2: Pm2, name: str, request: Request) -> _cutover.Outcome:
-    """Put new processes in the place of those that run as *name*; see :mod:`_cutover` and :mod:`_fork_cutover`."""
-    ecosystem = request.ecosystem
-    app = ecosystem.apps.get(name) if ecosystem is not None else None
-    if app is None:
-        ecosystem = None
-    running = [entry for entry in pm2.table(name) if not entry.stopped]
+def _port(name: str, request: Request) -> int | None:
+    ecosystem = request.ecosystem_of(name)
+    return ecosystem.apps[name].port if ecosystem else None
+
+
+def _started(pm2: Pm2, name: str, entries: t.Sequence[Entry] | None, request: Request) -> list[Entry]:
+    """Start the *entries* that stand still, or *name* from the ecosystem file when there are none.
+
+    They answer, and are still to be watched.
+    """
     conditions = request.conditions_for(name)
-    if {entry.exec_mode for entry in running} == {"cluster"} and (app is None or app.exec_mode == "cluster"):
-        return _cutover.replace_cluster(pm2, name, ecosystem, conditions, overlap=request.overlap)
-    address = _address(conditions.health_urls, app.port if app else None)
-    note = None
-    if request.fork_strategy == "auto" and app is not None and app.exec_mode == "fork":
-        try:
-            return _fork_cutover.replace_shared(pm2, name, ecosystem, conditions, address[1] if address else None)
-        except _shared_port.CannotShare as error:
-            note = error.message
-    return dataclasses.replace(_fork_cutover.replace_in_place(pm2, name, ecosystem, conditions, address), note=note)
+    if entries is not None:
+        return _each(pm2, "restart", entries, conditions, watched=False)
+    assert request.ecosystem is not None  # by plan()
+    before = {entry.pm_id for entry in pm2.table()}
+    answer = request.ecosystem.add(name, instances=None, timeout=conditions.timeout)
+    ids = [entry.pm_id for entry in pm2.table(name) if entry.pm_id not in before]
+    if answer.error or not ids:
+        raise EcommusError(
+            f"pm2 did not start {name}: {answer.error or 'no new process is in its table'}",
+            "look at pm2.log and the ecosystem file",
+            process=name,
+        )
+    return _with_log(pm2, {}, lambda: _proof.answer(pm2, ids, conditions))
 
 
-def _each(pm2: Pm2, action: str, entries: t.Sequence[Entry], conditions: _proof.Conditions) -> None:
+def _each(pm2: Pm2, action: str, entries: t.Sequence[Entry], conditions: _proof.Conditions, *, watched: bool) -> list[Entry]:
+    """Restart or reload *entries* one by one; each answers, and with *watched* is proven, before the next is touched."""
+    proof = _proof.prove if watched else _proof.answer
+    fresh: list[Entry] = []
     for entry in entries:
         since = _pm2_logs.mark([entry])
         patience = max(conditions.timeout, (entry.kill_timeout_ms + entry.listen_timeout_ms) / 1000 + 20)
@@ -177,22 +218,24 @@ def _each(pm2: Pm2, action: str, entries: t.Sequence[Entry], conditions: _proof.
             pm2.reload(entry.pm_id, patience)
         else:
             pm2.command(action, str(entry.pm_id), timeout=patience)
-        proven = _with_log(pm2, [entry.pm_id], since, lambda pm_id=entry.pm_id: _proof.prove(pm2, [pm_id], conditions))
-        if entry.pid and proven[0].pid == entry.pid:
+        fresh += _with_log(pm2, since, lambda pm_id=entry.pm_id: proof(pm2, [pm_id], conditions))
+        if entry.pid and fresh[-1].pid == entry.pid:
             raise EcommusError(
                 f"{entry.name} (id {entry.pm_id}) still runs as pid {entry.pid}: pm2 did not {action} it",
                 "look at pm2.log",
                 process=entry.name,
             )
         if entry.pid and _process.wait_gone([entry.pid], entry.kill_timeout_ms / 1000 + 5):
-            _ending.bury(pm2, entry.pid)
+            _ending.bury(pm2, [entry])
+    return fresh
 
 
-def _with_log(pm2: Pm2, ids: t.Collection[int], since: _pm2_logs.Mark, proof: t.Callable[[], list[Entry]]) -> list[Entry]:
+def _with_log(pm2: Pm2, since: _pm2_logs.Mark, proof: t.Callable[[], _T]) -> _T:
+    """What *proof* returns; its failure tells what the log of the process says."""
     try:
         return proof()
-    except EcommusError as error:
-        _pm2_logs.note(pm2, error, [entry for entry in pm2.table() if entry.pm_id in ids], since)
+    except _proof.NotProven as error:
+        _pm2_logs.note(pm2, error, [entry for entry in pm2.table() if entry.pm_id == error.details.get("pm_id")], since)
         raise
 
 

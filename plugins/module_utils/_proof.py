@@ -55,12 +55,21 @@ def prove(pm2: Pm2, ids: t.Collection[int], conditions: Conditions) -> list[Entr
 
     :raises NotProven: at the first thing that is not as it should be.
     """
+    entries = answer(pm2, ids, conditions)
+    watch(pm2, entries, conditions.stable_seconds)
+    return entries
+
+
+def answer(pm2: Pm2, ids: t.Collection[int], conditions: Conditions) -> list[Entry]:
+    """Wait until the processes *ids* are online, run the right code and answer; their entries. They are still to be watched.
+
+    :raises NotProven: at the first thing that is not as it should be.
+    """
     entries = settle(pm2, ids, conditions.timeout)
     for entry in entries:
         check_path(entry, conditions.expect_path)
     for url in conditions.health_urls:
         _check_health(pm2, entries, url, conditions.timeout, itertools.cycle(conditions.source_ports or (0,)))
-    watch(pm2, entries, conditions.stable_seconds)
     return entries
 
 

@@ -19,7 +19,6 @@ import errno
 import os
 import socket
 import threading
-import time
 import typing as t
 import urllib.parse
 
@@ -31,7 +30,7 @@ PROBE_PORTS = range(64000, 64256)
 
 _SYS_PIDFD_GETFD = 438  # the same on every architecture: linux include/uapi/asm-generic/unistd.h
 _SO_ATTACH_REUSEPORT_CBPF = 51  # linux include/uapi/asm-generic/socket.h
-_SETTLE = 0.3  # seconds for handshakes that began before a switch; a round trip of a far client
+SETTLE = 0.3  # seconds for handshakes that began before a switch; a round trip of a far client
 
 # Makes `listen` of one port in a Node.js program (22.12 or newer) share it. A data URL, so that no file must outlive the process.
 _PRELOAD = """
@@ -102,9 +101,8 @@ class SharedPort:
         self._attach(_probes_to_second())
 
     def use_new(self) -> None:
-        """The second process gets every new connection; returns when the first one has taken those that were under way."""
+        """The second process gets every new connection; the first one has taken those that were under way after :data:`SETTLE`."""
         self._attach([(0x06, 0, 0, 1)])  # return 1: the second socket of the group
-        time.sleep(_SETTLE)
 
     def _attach(self, program: t.Sequence[tuple[int, int, int, int]]) -> None:
         for listener in self._listeners:

@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 import pytest
-from ansible_collections.mdlabs.ecommus.plugins.module_utils import _process, _shared_port
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _process, _proof, _shared_port
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2 import Pm2
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2_control import control
@@ -385,20 +385,74 @@ def test_a_daemon_that_dies_under_a_cut_over_is_told_in_time_and_not_replaced(pm
     assert int((pm2_home.home / "pm2.pid").read_text()) == daemon and not _process.alive(daemon)
 
 
-def test_several_names_stop_at_the_first_failure(pm2_home: Shop) -> None:
-    api(pm2_home)
+def three_services(shop: Shop) -> dict[str, list[int]]:
+    """``api``, ``admin`` and ``store`` run; the process ids of each."""
+    api(shop)
     for number, name in enumerate(("admin", "store"), 1):
-        pm2_home.define(name, "cluster", PORT + number, 1)
+        shop.define(name, "cluster", PORT + number, 1)
+        shop.start(name)
+    return {name: online(shop, name) for name in ("api", "admin", "store")}
+
+
+@pytest.mark.parametrize("modes", [("cluster", "cluster"), pytest.param(("fork", "cluster"), marks=pytest.mark.exhaustive)])
+def test_several_names_are_proven_and_changed_together(pm2_home: Shop, monkeypatch: pytest.MonkeyPatch, modes: tuple[str, str]) -> None:
+    api(pm2_home)
+    for number, (name, mode) in enumerate(zip(("admin", "store"), modes), 1):
+        pm2_home.define(name, mode, PORT + number)
         pm2_home.start(name)
+    pm2_home.release("r2")
+    pm2_home.switch("r2")
+    waits: list[float] = []
+    watch = _proof.watch
+    monkeypatch.setattr(_proof, "watch", lambda pm2, entries, seconds: (waits.append(seconds), watch(pm2, entries, seconds))[1])
+    urls = {name: [f"http://127.0.0.1:{PORT + number}/"] for number, name in enumerate(("api", "admin", "store"))}
+    hammers = [Hammer(PORT + number, threads=2) for number in range(3)]
+    with hammers[0], hammers[1], hammers[2]:
+        answer = replace(pm2_home, name=list(urls), health_urls=urls, fork_strategy="auto", stable_seconds=2)
+    assert [hammer.failures for hammer in hammers] == [[], [], []]
+    assert [outcome["name"] for outcome in answer["replaced"]] == answer["done"] == ["api", "admin", "store"]
+    assert {get(PORT + number)["release"] for number in range(3)} == {"r2"} and answer["names"]["api"]["online"] == 2
+    assert [seconds for seconds in waits if seconds] == [2, 0.5]  # once for all, before and after the old ones go
+    assert not (pm2_home.home / "ecommus-cutover.json").exists()
+
+
+def test_one_bad_service_of_several_leaves_all_as_they_were(pm2_home: Shop) -> None:
+    before = three_services(pm2_home)
+    bad = pm2_home.release("bad", "crash")
+    pm2_home.define("store", "cluster", PORT + 2, 1, cwd=str(bad), script=str(bad / "app.js"))
+    hammers = [Hammer(PORT + number, threads=2) for number in range(3)]
+    with hammers[0], hammers[1], hammers[2], pytest.raises(EcommusError, match=r"store .*crashed") as caught:
+        replace(pm2_home, name=list(before), expect_path=None, save=True)
+    assert [hammer.failures for hammer in hammers] == [[], [], []] and hammers[2].releases == {"r1"}
+    assert {name: online(pm2_home, name) for name in before} == before
+    details = caught.value.details
+    assert details["old_untouched"] and details["left_over"] == [] and len(ask(pm2_home)["processes"]) == 4
+    assert (details["done"], details["failed_name"], details["untouched"]) == ([], "store", ["api", "admin"])
+    assert any("cannot boot" in line for line in details["log"]) and "saved" not in details
+    assert not (pm2_home.home / "ecommus-cutover.json").exists()
+
+
+@pytest.mark.exhaustive
+def test_one_at_a_time_stops_at_the_first_failure(pm2_home: Shop) -> None:
+    before = three_services(pm2_home)
     bad = pm2_home.release("bad", "crash")
     pm2_home.define("admin", "cluster", PORT + 1, 1, cwd=str(bad), script=str(bad / "app.js"))
-    before = online(pm2_home, "api"), online(pm2_home, "store")
     with pytest.raises(EcommusError) as caught:
-        replace(pm2_home, name=["api", "admin", "store"], expect_path=None)
-    assert caught.value.details["done"] == ["api"] and caught.value.details["failed_name"] == "admin"
-    assert caught.value.details["untouched"] == ["store"]
-    assert online(pm2_home, "api") != before[0] and online(pm2_home, "store") == before[1]
-    assert "saved" not in caught.value.details
+        replace(pm2_home, name=list(before), expect_path=None, overlap="one")
+    details = caught.value.details
+    assert (details["done"], details["failed_name"], details["untouched"]) == (["api"], "admin", ["store"])
+    assert online(pm2_home, "api") != before["api"] and online(pm2_home, "store") == before["store"]
+
+
+def test_a_late_crash_of_one_name_is_told_when_several_are_started(pm2_home: Shop) -> None:
+    api(pm2_home, 1)
+    pm2_home.pm2("stop", "api")
+    late = pm2_home.release("late", "late")
+    pm2_home.define("workers", "fork", PORT + 1, cwd=str(late), script=str(late / "app.js"))
+    with pytest.raises(EcommusError, match="workers") as caught:
+        ask(pm2_home, state="started", name=["api", "workers"], ecosystem_file=str(pm2_home.ecosystem), stable_seconds=4)
+    assert caught.value.details["done"] == ["api"] and caught.value.details["failed_name"] == "workers"
+    assert any("late crash" in line for line in caught.value.details["log"])
 
 
 def test_two_runs_at_once_are_told_apart(pm2_home: Shop) -> None:
