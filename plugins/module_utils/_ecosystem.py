@@ -22,15 +22,39 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2 import Pm2
 
 _MARK = "ECOMMUS-ANSWER:"
 
-# stdin: {package, do: read|add|restart|duplicate, file, only, env, instances, id, node_options}. The answer is the marked line of stdout.
+# stdin: {package, do: read|add|restart|duplicate, file, only, env, instances, id, node_options, moves, to}. The answer is the marked line
+# of stdout. With "to", a read puts that directory in the place of those in "moves", and tells all that it takes to start the processes.
 _SCRIPT = r"""
 'use strict'
 const fs = require('fs'), path = require('path')
 const ask = JSON.parse(fs.readFileSync(0, 'utf8'))
+// what only quietens pm2 itself must not become part of a process's environment
+const QUIET = ['NO_COLOR', 'PM2_DISCRETE_MODE']
 const Common = require(path.join(ask.package, 'lib', 'Common.js'))
 const answer = (data) => { fs.writeSync(1, '\nECOMMUS-ANSWER:' + JSON.stringify(data) + '\n'); process.exit(0) }
 const text = (error) => [].concat(error).map((e) => e && e.message ? e.message : String(e)).join('; ')
 process.on('uncaughtException', (error) => answer({ error: text(error) }))
+
+// A path that the directory lacks is left as it is, unless it must be there: it belongs to the shop and not to a release.
+function moved (value, must) {
+  if (Array.isArray(value)) return value.map((item) => moved(item, must))
+  if (typeof value !== 'string') return value
+  return ask.moves.reduce((text, from) => text.replace(
+    new RegExp('(^|[=:,;\\s]|file://)' + from.replace(/[^\w/]/g, '\\$&') + '(/[^=:,;\\s]*)?(?=$|[=:,;\\s])', 'g'),
+    (all, before, rest = '') => must || fs.existsSync(ask.to + rest) ? before + ask.to + rest : all), value)
+}
+
+function move (app, env) {
+  for (const key of ['cwd', 'script']) app[key] = moved(app[key], true)
+  for (const key of ['args', 'node_args', 'exec_interpreter']) app[key] = moved(app[key], false)
+  app.env = Object.fromEntries(Object.entries(env).map(([key, value]) => [key, moved(value, false)]))
+}
+
+function whole (full) {
+  const env = Object.entries(full.env).filter(([key, value]) => !QUIET.includes(key) && value != null && typeof value !== 'object')
+  return { args: [].concat(full.args || []), node_args: [].concat(full.node_args || []), interpreter: full.exec_interpreter,
+    env: Object.fromEntries(env.map(([key, value]) => [key, String(value)])) }
+}
 
 function read () {
   const conf = Common.parseConfig(fs.readFileSync(ask.file), ask.file)
@@ -41,16 +65,16 @@ function read () {
     const env = Object.assign({}, app.env, ask.env ? app['env_' + ask.env] : {})
     const line = { name: app.name, exec_mode: app.exec_mode, instances: app.instances, wait_ready: app.wait_ready,
       listen_timeout: app.listen_timeout, kill_timeout: app.kill_timeout, port: env.PORT, env_keys: Object.keys(env).sort() }
+    if (ask.to) move(app, env)
     try {
       const full = Common.resolveAppAttributes({ cwd: process.cwd(), pm2_home: process.env.PM2_HOME }, Object.assign({}, app))
-      return Object.assign(line, { cwd: full.pm_cwd, script: full.pm_exec_path, exec_mode: full.exec_mode })
+      return Object.assign(line, { cwd: full.pm_cwd, script: full.pm_exec_path, exec_mode: full.exec_mode }, ask.to ? whole(full) : {})
     } catch (error) { return Object.assign(line, { error: text(error) }) }
   })
 }
 
 function act () {
-  // what only quietens pm2 itself must not become part of a process's environment
-  for (const key of ['NO_COLOR', 'PM2_DISCRETE_MODE']) delete process.env[key]
+  for (const key of QUIET) delete process.env[key]
   const pm2 = require(ask.package)
   pm2.Client.launchDaemon = (options, cb) => (cb || options)(new Error('the pm2 daemon is gone'))
   pm2.connect((error) => {
@@ -133,19 +157,26 @@ class Ecosystem:
 
         :raises EcommusError: when the file is missing, is not recognised by pm2, or does not evaluate.
         """
+        return {str(app["name"]): _app(app) for app in self.read()}
+
+    def read(self, **more: t.Any) -> list[dict[str, t.Any]]:
+        """The processes as the node script describes them.
+
+        :param more: ``moves`` and ``to``, for the processes of another directory; then their environments are in the answer.
+        """
         if not os.path.isfile(self.file):
             raise EcommusError(f"the ecosystem file {self.file} does not exist", "correct ecosystem_file")
         if not any(part in os.path.basename(self.file) for part in (".json", ".yml", ".yaml", ".config.js", ".config.cjs", ".config.mjs")):
             raise EcommusError(
                 f"pm2 would run {self.file} as a program instead of reading it", "name it *.config.cjs, *.config.js or *.json"
             )
-        answer = self._node({"do": "read", "env": self.environment}, timeout=30)
+        answer = self._node({"do": "read", "env": self.environment, **more}, timeout=30)
         if answer.get("error"):
             raise EcommusError(
                 f"the ecosystem file {self.file} cannot be read: {answer['error']}",
                 "correct the file; `node -e 'require(FILE)'` shows the error",
             )
-        return {str(app["name"]): _app(app) for app in answer["apps"]}
+        return t.cast("list[dict[str, t.Any]]", answer["apps"])
 
     def app(self, name: str) -> App:
         """The definition of *name*, fit to be started.

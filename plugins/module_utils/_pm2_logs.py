@@ -37,9 +37,14 @@ def note(pm2: Pm2, error: EcommusError, entries: t.Iterable[Entry], since: Mark,
         for path in (entry.error_log, entry.out_log):
             text = read_from(path, since.get(path or "", 0))
             if text.strip() and "log" not in error.details:
-                error.details["log"] = _TOKEN.sub("***", _IN_URL.sub("***", scrub(text, pm2.secrets()))).splitlines()[-lines:]
+                error.details["log"] = excerpt(text, pm2.secrets(), lines)
     if entries and "log" not in error.details:
         error.remedy += f". It left nothing in its log; see what `node {entries[0].script}` says in {entries[0].cwd}"
+
+
+def excerpt(text: str, secrets: t.Iterable[str], lines: int = 20) -> list[str]:
+    """The last *lines* lines of *text* without *secrets*, and without what looks like a token or a password in a URL."""
+    return _TOKEN.sub("***", _IN_URL.sub("***", scrub(text, secrets))).splitlines()[-lines:]
 
 
 def size(path: str | None) -> int:
