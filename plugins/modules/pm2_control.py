@@ -18,6 +18,9 @@ description:
   - O(state=replaced) changes the code behind a service without a failed request in cluster mode. New processes join the old ones under
     the same name and port, are proven, and only then are the old ones deleted. When the proof fails the new ones are deleted,
     and the old ones have served all the time. C(pm2 reload) kills the old process whether or not the new one lives.
+  - With O(state=replaced) several names are changed together. The new processes of all come up in the order given, are watched at
+    the same time, and no old process of any of them goes before that, so that one bad service leaves all as they were. Only those
+    that have to be restarted in place (see O(fork_strategy)) come afterwards, one by one.
   - Never starts a pm2 daemon, and runs pm2 with a scrubbed environment, so that nothing of the deploy shell gets into a process.
   - Environments of processes are never returned.
 requirements:
@@ -95,8 +98,8 @@ options:
     type: float
   overlap:
     description:
-      - For O(state=replaced) in cluster mode. V(all) starts all new processes before the first old one goes, which takes twice the
-        memory for a moment. V(one) exchanges one at a time.
+      - For O(state=replaced) in cluster mode. V(all) starts all new processes of all names before the first old one goes, which
+        takes twice the memory for a moment. V(one) goes name by name and exchanges one process at a time.
     type: str
     choices: [all, one]
     default: all
@@ -235,7 +238,7 @@ serving:
   returned: with O(state=described)
   type: dict
 done:
-  description: Names that are as wanted, in order; on failure those that were reached before it.
+  description: Names that are as wanted, in order. On failure those that needed no change or were reached before it.
   returned: always, except with O(state=described)
   type: list
   elements: str
@@ -244,7 +247,8 @@ failed_name:
   returned: on failure
   type: str
 untouched:
-  description: Names that were not reached.
+  description:
+    - Names that were not reached. With O(state=replaced) also those whose new processes were taken back; their old ones still run.
   returned: on failure
   type: list
   elements: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import http.client
 import json
@@ -180,10 +181,13 @@ class Shop:
                     ["ps", "-o", "pid=", "--ppid", str(daemon)], capture_output=True, text=True, check=False
                 ).stdout.split()
             ]
-            self.pm2("kill")
-            for pid in [*below, daemon]:
+            for pid in [daemon, *below]:  # the daemon first, it would start them again; not by `pm2 kill`, which takes a second
                 if str(self.root).encode() in _command(pid):
-                    os.kill(pid, signal.SIGKILL)
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+            deadline = time.monotonic() + 5
+            while any(map(_command, [daemon, *below])) and time.monotonic() < deadline:
+                time.sleep(0.02)
         shutil.rmtree(self.root, ignore_errors=True)
 
 

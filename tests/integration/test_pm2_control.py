@@ -17,6 +17,12 @@ from pm2_shop import Hammer, Shop, get
 
 pytestmark = pytest.mark.pm2
 
+
+def some(first: Any, *others: Any) -> list[Any]:
+    """Parameters of which only the *first* is tried by default."""
+    return [first, *(pytest.param(*(o if isinstance(o, tuple) else (o,)), marks=pytest.mark.exhaustive) for o in others)]
+
+
 PORT = 21410
 
 
@@ -158,6 +164,7 @@ def test_starts_an_unknown_name_from_the_ecosystem_file(pm2_home: Shop) -> None:
     assert "PM2_PROGRAMMATIC" not in get(PORT + 1)["keys"] and "PM2_DISCRETE_MODE" not in get(PORT + 1)["keys"]
 
 
+@pytest.mark.exhaustive
 def test_nothing_of_the_deploy_shell_reaches_a_process(pm2_home: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEPLOY_SECRET", "leaked")
     pm2_home.pm2("ping")  # the daemon has a clean environment, which its processes inherit
@@ -169,10 +176,10 @@ def test_nothing_of_the_deploy_shell_reaches_a_process(pm2_home: Shop, monkeypat
 
 
 def test_restart_leaves_a_stopped_process_stopped(pm2_home: Shop) -> None:
-    api(pm2_home)
+    api(pm2_home, 1)
     pm2_home.pm2("stop", "api")
     pm2_home.pm2("reload", "all")
-    assert len(online(pm2_home, "api")) == 2  # `pm2 reload` starts what an operator has stopped
+    assert len(online(pm2_home, "api")) == 1  # `pm2 reload` starts what an operator has stopped
     pm2_home.pm2("stop", "api")
     for state in ("restarted", "reloaded"):
         assert not ask(pm2_home, state=state, name=["api"])["changed"]
@@ -180,6 +187,7 @@ def test_restart_leaves_a_stopped_process_stopped(pm2_home: Shop) -> None:
     assert ask(pm2_home, state="restarted", name=["api"], include_stopped=True)["changed"]
 
 
+@pytest.mark.exhaustive
 def test_restart_and_reload_bring_new_processes_one_by_one(pm2_home: Shop) -> None:
     api(pm2_home)
     for state in ("restarted", "reloaded"):
@@ -201,7 +209,7 @@ def test_deleted_is_gone(pm2_home: Shop) -> None:
 # ---------------------------------------------------------------- replace
 
 
-@pytest.mark.parametrize(("instances", "overlap"), [(2, "all"), (2, "one"), (1, "all")])
+@pytest.mark.parametrize(("instances", "overlap"), some((2, "all"), (2, "one"), (1, "all")))
 def test_replaces_without_a_failed_request(pm2_home: Shop, instances: int, overlap: str) -> None:
     api(pm2_home, instances)
     pm2_home.release("r2", "slow")
@@ -228,8 +236,14 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("instances", [2, 1])
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(
+    ("fault", "instances"),
+    [
+        pytest.param(fault, instances, marks=[] if (fault, instances) in (("hang", 1), ("crash", 2)) else pytest.mark.exhaustive)
+        for fault in FAULTS
+        for instances in (2, 1)
+    ],
+)
 def test_a_bad_release_does_not_touch_the_old_processes(pm2_home: Shop, fault: str, instances: int) -> None:
     api(pm2_home, instances, env={"API_TOKEN": "t0ken-value"})
     definition, message = FAULTS[fault]
@@ -252,6 +266,7 @@ def test_a_bad_release_does_not_touch_the_old_processes(pm2_home: Shop, fault: s
         assert replace(pm2_home)["names"]["api"]["online"] == instances
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("boot", ["hang", "crash"])
 def test_the_documented_reload_breaks_the_shop_with_the_same_release(pm2_home: Shop, boot: str) -> None:
     api(pm2_home)
@@ -264,19 +279,20 @@ def test_the_documented_reload_breaks_the_shop_with_the_same_release(pm2_home: S
 
 def test_a_pinned_process_is_moved(pm2_home: Shop) -> None:
     directory = str(pm2_home.root / "releases" / "r1")
-    api(pm2_home, 2, cwd=directory, script=f"{directory}/app.js")
+    api(pm2_home, 1, cwd=directory, script=f"{directory}/app.js")
     pm2_home.release("r2")
     pm2_home.switch("r2")
     pm2_home.pm2("reload", "api")
     assert get(PORT)["release"] == "r1"  # for ever
     with pytest.raises(EcommusError, match="and not under"):
         ask(pm2_home, state="reloaded", name=["api"], expect_path=str(pm2_home.current))
-    pm2_home.define("api", "cluster", PORT, 2)
+    pm2_home.define("api", "cluster", PORT, 1)
     with Hammer(PORT) as hammer:
         replace(pm2_home)
     assert hammer.failures == [] and get(PORT)["release"] == "r2"
 
 
+@pytest.mark.exhaustive
 def test_environment_is_read_anew(pm2_home: Shop) -> None:
     api(pm2_home, 2, env={"FOO": "old", "GONE": "1"})
     pm2_home.define("api", "cluster", PORT, 2, env={"FOO": "new"})
@@ -284,6 +300,7 @@ def test_environment_is_read_anew(pm2_home: Shop) -> None:
     assert get(PORT)["foo"] == "new" and "GONE" not in get(PORT)["keys"]
 
 
+@pytest.mark.exhaustive
 def test_code_changed_in_place_is_replaced_too(pm2_home: Shop) -> None:
     pm2_home.current.unlink()
     pm2_home.release("r1").rename(pm2_home.current)  # a plain directory, no link anywhere
@@ -313,6 +330,7 @@ def test_a_killed_attempt_does_not_leave_twice_as_many(pm2_home: Shop) -> None:
     assert hammer.failures == []
 
 
+@pytest.mark.exhaustive
 def test_without_an_ecosystem_file_the_old_definition_is_used(pm2_home: Shop) -> None:
     api(pm2_home)
     pm2_home.release("r2")
@@ -322,7 +340,7 @@ def test_without_an_ecosystem_file_the_old_definition_is_used(pm2_home: Shop) ->
     assert hammer.failures == [] and get(PORT)["release"] == "r2"
 
 
-@pytest.mark.parametrize("pinned", [False, True])
+@pytest.mark.parametrize("pinned", some(True, False))
 def test_fork_mode_is_replaced_in_place_with_the_gap_measured(pm2_home: Shop, pinned: bool) -> None:
     directory = str(pm2_home.root / "releases" / "r1") if pinned else str(pm2_home.current)
     api(pm2_home, None, "fork", cwd=directory, script=f"{directory}/app.js")
@@ -334,10 +352,12 @@ def test_fork_mode_is_replaced_in_place_with_the_gap_measured(pm2_home: Shop, pi
     assert 100 < answer["replaced"][0]["gap_ms"] < 5000
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0", "::"])
-def test_fork_mode_shares_its_port_and_loses_nothing(pm2_home: Shop, address: str) -> None:
+@pytest.mark.parametrize(
+    ("address", "releases"), some(("127.0.0.1", 1), ("127.0.0.1", 2), ("0.0.0.0", 2), ("::", 2))
+)  # the second time the port is shared already
+def test_fork_mode_shares_its_port_and_loses_nothing(pm2_home: Shop, address: str, releases: int) -> None:
     api(pm2_home, None, "fork", env={"LISTEN": address})
-    for release in ("r2", "r3"):  # the second time the port is shared already
+    for release in ("r2", "r3")[:releases]:
         pm2_home.release(release, "slow")
         pm2_home.switch(release)
         (before,) = online(pm2_home, "api")
@@ -348,10 +368,10 @@ def test_fork_mode_shares_its_port_and_loses_nothing(pm2_home: Shop, address: st
         assert answer["names"]["api"] == {"instances": 1, "online": 1, "stopped": 0, "exec_mode": "fork"}
         assert get(PORT)["release"] == release and not _process.alive(before)
     pm2_home.pm2("restart", "api")  # an operator's restart works as ever
-    assert get(PORT)["release"] == "r3"
+    assert get(PORT)["release"] == release
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("fault", some("crash", *(fault for fault in FAULTS if fault != "crash")))
 def test_a_bad_release_gets_no_request_in_fork_mode(pm2_home: Shop, fault: str) -> None:
     api(pm2_home, None, "fork")
     definition, message = FAULTS[fault]
@@ -364,6 +384,7 @@ def test_a_bad_release_gets_no_request_in_fork_mode(pm2_home: Shop, fault: str) 
     assert hammer.failures == [] and hammer.releases == {"r1"}
 
 
+@pytest.mark.exhaustive
 def test_fork_mode_falls_back_to_a_restart_where_sockets_may_not_be_copied(pm2_home: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_shared_port, "_SYS_PIDFD_GETFD", 9999)  # a system call that this kernel does not have
     api(pm2_home, None, "fork")
@@ -374,6 +395,7 @@ def test_fork_mode_falls_back_to_a_restart_where_sockets_may_not_be_copied(pm2_h
     assert get(PORT)["release"] == "r2"
 
 
+@pytest.mark.exhaustive
 def test_a_daemon_that_dies_under_a_cut_over_is_told_in_time_and_not_replaced(pm2_home: Shop) -> None:
     api(pm2_home, 1)
     pm2_home.release("bad", "hang")
@@ -394,10 +416,10 @@ def three_services(shop: Shop) -> dict[str, list[int]]:
     return {name: online(shop, name) for name in ("api", "admin", "store")}
 
 
-@pytest.mark.parametrize("modes", [("cluster", "cluster"), pytest.param(("fork", "cluster"), marks=pytest.mark.exhaustive)])
-def test_several_names_are_proven_and_changed_together(pm2_home: Shop, monkeypatch: pytest.MonkeyPatch, modes: tuple[str, str]) -> None:
+@pytest.mark.parametrize(("second", "third"), some(("fork", "cluster"), ("cluster", "cluster")))
+def test_several_names_are_proven_and_changed_together(pm2_home: Shop, monkeypatch: pytest.MonkeyPatch, second: str, third: str) -> None:
     api(pm2_home)
-    for number, (name, mode) in enumerate(zip(("admin", "store"), modes), 1):
+    for number, (name, mode) in enumerate((("admin", second), ("store", third)), 1):
         pm2_home.define(name, mode, PORT + number)
         pm2_home.start(name)
     pm2_home.release("r2")
