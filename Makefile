@@ -12,7 +12,7 @@ export ANSIBLE_HOME ?= $(CURDIR)/.ansible
 # A lab that is down is an error, not an empty inventory.
 export ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED := true
 
-.PHONY: help demo test unit integration lab lab-status lab-down lint bench clean \
+.PHONY: help demo test test-all unit integration lab lab-status lab-down lint bench clean \
 	setup-controller setup-lab setup-test setup-lint
 
 help: ## This list
@@ -37,7 +37,10 @@ demo: setup-lab ## Start the lab and upgrade its shops to v1.4.0
 	@$(VENV)/ansible-playbook playbooks/upgrade.yml -i inventories/lab -e version=$(VERSION)
 	@$(LAB) hints
 
-test: unit integration ## Run all tests
+test: unit integration ## Run the tests, of slow variations one each
+
+test-all: setup-test ## Run the slow variations too, on every PostgreSQL that is installed
+	@ECOMMUS_TEST_MAJORS=all $(VENV)/python -m pytest -m ""
 
 unit: setup-test ## Run the tests that need no service
 	@$(VENV)/python -m pytest tests/unit

@@ -47,7 +47,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
 
-@pytest.fixture(params=["pg", "postgres"])
+@pytest.fixture(params=["pg", pytest.param("postgres", marks=pytest.mark.exhaustive)])
 def driver(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -255,7 +255,7 @@ def test_the_former_lock_limit_comes_back(shop: Shop) -> None:
     assert sorted(shop.lock_limit() or []) == ["lock_timeout=7s", "work_mem=5MB"]
 
 
-@pytest.mark.parametrize("after", ["released", "migrated"])
+@pytest.mark.parametrize("after", ["released", pytest.param("migrated", marks=pytest.mark.exhaustive)])
 def test_a_killed_run_leaves_no_lock_limit_behind(shop: Shop, after: str) -> None:
     shop.run()
     shop.release.core("0003_slow", "SELECT pg_sleep(60)")

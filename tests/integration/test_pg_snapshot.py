@@ -22,6 +22,7 @@ from ansible_collections.mdlabs.ecommus.plugins.modules import pg_snapshot
 from postgres_cluster import PASSWORD, Cluster, Shop, installed_majors
 
 pytestmark = pytest.mark.postgres
+DAMAGES = ["flip", *(pytest.param(how, marks=pytest.mark.exhaustive) for how in ("cut", "tail"))]
 
 # All of them: which one fits is for the module to find out.
 BIN = [str(directory) for directory in installed_majors().values()]
@@ -84,7 +85,7 @@ def test_describes_the_server_and_the_snapshot(pg_database: Shop, path: Path) ->
     assert server["tools"]["version"].startswith(f"{pg_database.cluster.major}.")
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("jobs", [pytest.param(1, marks=pytest.mark.exhaustive), 2])
 def test_restores_an_equal_database(pg_database: Shop, path: Path, jobs: int) -> None:
     manifest = call(database_url=pg_database.url, path=str(path))["manifest"]
     arguments = {"state": "restored", "database_url": pg_database.url, "path": str(path), "target_database": "copy", "jobs": jobs}
@@ -160,6 +161,7 @@ def test_a_role_that_may_not_create_databases_needs_an_admin(pg_server: Cluster,
         pg_server.drop("cedar_prod", "cedar_copy")
 
 
+@pytest.mark.exhaustive
 def test_settings_that_the_role_may_not_make_are_named(pg_database: Shop, path: Path) -> None:
     call(database_url=pg_database.url, path=str(path))
     with pg_database.cluster.connect() as connection:
@@ -185,7 +187,7 @@ def damage(path: Path, how: str) -> None:
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("how", ["cut", "tail", "flip"])
+@pytest.mark.parametrize("how", DAMAGES)
 def test_finds_a_damaged_dump_that_the_listing_accepts(pg_database: Shop, path: Path, how: str) -> None:
     call(database_url=pg_database.url, path=str(path))
     damage(path, how)
@@ -199,7 +201,7 @@ def test_finds_a_damaged_dump_that_the_listing_accepts(pg_database: Shop, path: 
     assert not {"copy", "copy__partial"} & pg_database.cluster.databases()
 
 
-@pytest.mark.parametrize("how", ["cut", "tail", "flip"])
+@pytest.mark.parametrize("how", DAMAGES)
 def test_reading_through_finds_what_no_checksum_could(pg_database: Shop, path: Path, how: str) -> None:
     """A dump that was wrong when its checksum was taken: gzip carries a check of its own."""
     call(database_url=pg_database.url, path=str(path), compress="1")
@@ -322,6 +324,7 @@ def test_a_killed_snapshot_is_none_and_the_next_run_makes_it(big: Shop, path: Pa
     assert not call(state="verified", database_url=big.url, path=str(path)).get("failed")
 
 
+@pytest.mark.exhaustive
 def test_a_killed_pg_dump_leaves_nothing(big: Shop, path: Path) -> None:
     result: list[dict[str, Any]] = []
     caller = threading.Thread(target=lambda: result.append(call(database_url=big.url, path=str(path))))
@@ -368,6 +371,7 @@ def test_names_what_keeps_it_out(pg_database: Shop, path: Path) -> None:
     assert left(path) == set()
 
 
+@pytest.mark.exhaustive
 def test_reads_the_url_from_the_env_file(pg_database: Shop, tmp_path: Path, path: Path) -> None:
     env_file = tmp_path / ".env"
     env_file.write_text(f'JWT_SECRET=x\nSHOP_DB="{pg_database.url}?schema=public&connection_limit=5"\n')
