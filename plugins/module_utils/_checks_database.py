@@ -9,7 +9,7 @@ import os
 import shutil
 import time
 
-from ansible_collections.mdlabs.ecommus.plugins.module_utils import _database, _postgres
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _database, _postgres, _restore
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pgtools import find_tools
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._preflight import WARNING, Finding, Subject, check
 
@@ -67,6 +67,17 @@ def room_for_snapshot(subject: Subject) -> Finding:
     need = tables // 2
     found = f"{free // MIB} MiB free in {place}, up to {need // MIB} MiB needed for a dump of {tables // MIB} MiB of tables"
     return Finding(free > need + 64 * MIB, found, f"free space in {place}, or set ecommus_snapshot_dir to a larger disk")
+
+
+@check("The server's disk has room for a copy of the database", "disk", "database")
+def room_for_copy(subject: Subject) -> Finding:
+    name = subject.database.database
+    with _database.maintenance(subject.database_admin) as connection:
+        state = _database.state(connection, name)
+    size = next((one["bytes"] for one in state["databases"] if one["name"] == name), None)
+    if size is None or not _restore.require_room(subject.database_admin, state["data_directory"], size):
+        return Finding(True, "not seen from here: the server is elsewhere, or hides its directory from this role")
+    return Finding(True, f"a copy of {size // MIB} MiB fits in {state['data_directory']}")
 
 
 @check("The server's clock agrees with the host's", "host", severity=WARNING)

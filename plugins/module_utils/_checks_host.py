@@ -12,7 +12,6 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils import _dotenv, _gi
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._command import clean_environment, run
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._expect import Expectation
-from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2 import Pm2
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._preflight import WARNING, Finding, Subject, check
 
 MIB = 1024 * 1024
@@ -40,9 +39,7 @@ def services_healthy(subject: Subject) -> Finding:
 
 @check("The processes that the inventory names are known to pm2", "pm2")
 def processes_known(subject: Subject) -> Finding:
-    table = Pm2(os.path.expanduser(subject.pm2_home), tuple(subject.path_prefix)).table()
-    names = [service["process"] for service in subject.services]
-    names += [subject.workers_process] if subject.workers_process else []
+    table, names = subject.pm2.table(), subject.process_names
     missing = [name for name in names if not any(entry.name == name for entry in table)]
     down = sorted({entry.name for entry in table if entry.name in names and not entry.online and entry.name != subject.workers_process})
     if missing or down:
@@ -61,7 +58,9 @@ def processes_known(subject: Subject) -> Finding:
 
 @check("Nobody edited the live checkout", "code")
 def working_tree_clean(subject: Subject) -> Finding:
-    changed = _git.changed_files(subject.live)
+    # What the first upgrade will move to the shared directory is the shop's own, whether git ignores it or not.
+    own = tuple(f"?? {path.rstrip('/')}" for path in subject.shared_paths)
+    changed = [line for line in _git.changed_files(subject.live) if line.rstrip("/") not in own]
     if not changed:
         return Finding(True, "the working tree is clean")
     more = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
@@ -86,8 +85,7 @@ def node_version(subject: Subject) -> Finding:
 
 @check("git, npm and pm2 are there", "host")
 def programs_there(subject: Subject) -> Finding:
-    path = clean_environment(path_prefix=subject.path_prefix)["PATH"]
-    missing = [name for name in ("git", "npm", "pm2") if shutil.which(name, path=path) is None]
+    missing = [name for name in ("git", "npm", "pm2") if subject.program(name) is None]
     if missing:
         return Finding(False, f"not found: {', '.join(missing)}", "install them, or name their directory in ecommus_path_prefix")
     return Finding(True, f"npm {_program_version(subject, 'npm')}")
@@ -135,11 +133,10 @@ def _dotenv_keys(text: str) -> list[str]:
 
 
 def _program_version(subject: Subject, program: str) -> str:
-    env = clean_environment(path_prefix=subject.path_prefix)
-    found = shutil.which(program, path=env["PATH"])
+    found = subject.program(program)
     if found is None:
         raise EcommusError(f"{program} is not found on this host", "install it, or name its directory in ecommus_path_prefix")
-    result = run([found, "--version"], env=env, timeout=30)
+    result = run([found, "--version"], env=clean_environment(path_prefix=subject.path_prefix), timeout=30)
     if result.code != 0:
         raise EcommusError(f"{program} --version fails: {result.tail(2)}", f"repair {program}")
     return result.output.strip().lstrip("v")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import tempfile
 import typing as t
 
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._command import Result, clean_environment, run
@@ -18,10 +19,17 @@ _LOCAL_TIMEOUT = 120.0
 _CREDENTIALS_IN_URL = re.compile(r"(?<=://)[^/@\s]+@")
 
 
-def git(arguments: t.Sequence[str], *, cwd: str | None = None, timeout: float = _LOCAL_TIMEOUT) -> Result:
+def git(
+    arguments: t.Sequence[str],
+    *,
+    cwd: str | None = None,
+    timeout: float = _LOCAL_TIMEOUT,
+    variables: t.Mapping[str, str] | None = None,
+    stdin: str | None = None,
+) -> Result:
     """Run git without a prompt and in the C locale, so that nothing waits and messages can be read."""
-    env = clean_environment({"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_SSH_COMMAND": "ssh -o BatchMode=yes"})
-    return run(["git", *arguments], env=env, cwd=cwd, timeout=timeout)
+    env = clean_environment({"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_SSH_COMMAND": "ssh -o BatchMode=yes", **(variables or {})})
+    return run(["git", *arguments], env=env, cwd=cwd, timeout=timeout, stdin=stdin)
 
 
 def _must(result: Result, problem: str, remedy: str) -> str:
@@ -103,6 +111,34 @@ def file_at(repository: str, reference: str, path: str) -> str | None:
     """The text of *path* in the tree of *reference*, or None where there is none."""
     result = git(["show", f"{reference}:{path}"], cwd=repository)
     return result.output if result.code == 0 else None
+
+
+def export(repository: str, commit: str, places: t.Sequence[str], endings: tuple[str, ...], destination: str) -> None:
+    """Write the files below *places* of *commit* whose names end so into *destination*, byte for byte as a check-out would.
+
+    :param repository: a bare one; it is only read, its index (there is none) included.
+    """
+    listed = _must(
+        git(["ls-tree", "-r", "-z", "--name-only", commit, "--", *places], cwd=repository), f"git cannot list {commit}", "fetch it again"
+    )
+    files = [name for name in listed.split("\0") if name.endswith(endings)]
+    if not files:
+        return
+    with tempfile.TemporaryDirectory(prefix="ecommus-index-") as directory:
+        result = git(
+            ["--literal-pathspecs", "checkout", "--quiet", commit, "--pathspec-from-file=-", "--pathspec-file-nul"],
+            cwd=destination,
+            variables={"GIT_DIR": repository, "GIT_WORK_TREE": destination, "GIT_INDEX_FILE": os.path.join(directory, "index")},
+            stdin="\0".join(files),
+        )
+    _must(result, f"git cannot write files of {commit}", "check the disk and the rights of the temporary directory")
+
+
+def tracked_files(checkout: str, place: str) -> list[str]:
+    """The files below *place* that the check-out's own history knows, relative to it."""
+    result = git(["ls-files", "-z", "--", place], cwd=checkout)
+    output = _must(result, f"git ls-files fails in {checkout}", "check that it is a git checkout")
+    return [name for name in output.split("\0") if name]
 
 
 def changed_files(checkout: str) -> list[str]:

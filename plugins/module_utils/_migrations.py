@@ -8,11 +8,10 @@ from __future__ import annotations
 import dataclasses
 import glob
 import hashlib
-import json
 import os
 import typing as t
 
-from ansible_collections.mdlabs.ecommus.plugins.module_utils import _postgres
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _manifest, _postgres
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 
 if t.TYPE_CHECKING:
@@ -87,41 +86,21 @@ def expected(root: str, places: Places) -> Expected:
     core = {path: Migration(CORE, "", _stem(path)) for path in files}
     plugins = [
         Migration(PLUGINS, package, _stem(path))
-        for package, folder in sorted(_plugin_folders(root, places).items())
+        for package, folder in sorted(plugin_folders(root, places).items())
         for path in sorted(glob.glob(os.path.join(glob.escape(folder), places.plugin_migrations, "*.sql")))
     ]
     return Expected((*core.values(), *plugins), {_sha256(path): migration for path, migration in core.items()})
 
 
-def _plugin_folders(root: str, places: Places) -> dict[str, str]:
+def plugin_folders(root: str, places: Places) -> dict[str, str]:
     """Folder of each plugin by package name. Workspaces come first; npm links them into node_modules as well."""
     found: dict[str, str] = {}
     for pattern in places.plugin_directories:
         for folder in sorted(glob.glob(os.path.join(glob.escape(root), pattern))):
-            name = _plugin_name(folder)
-            if name and name not in places.ignored_plugins:
-                found.setdefault(name, folder)
+            plugin = _manifest.read(folder)
+            if plugin and plugin.name not in places.ignored_plugins:
+                found.setdefault(plugin.name, folder)
     return found
-
-
-def _plugin_name(folder: str) -> str | None:
-    """The package name, when *folder* holds a plugin: its manifest has an ``ecommus`` block of kind ``plugin``."""
-    package = _json(os.path.join(folder, "package.json"))
-    manifest = package.get("ecommus") or _json(os.path.join(folder, "ecommus.plugin.json"))
-    if not isinstance(manifest, dict) or manifest.get("kind", "plugin" if manifest else "") != "plugin":
-        return None
-    return str(package.get("name") or os.path.basename(folder))
-
-
-def _json(path: str) -> dict[str, t.Any]:
-    try:
-        with open(path, encoding="utf-8") as file:
-            content = json.load(file)
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise EcommusError(f"{path} cannot be read: {error}", "run npm ci again") from None
-    return content if isinstance(content, dict) else {}
 
 
 def _stem(path: str) -> str:

@@ -14,9 +14,10 @@ import datetime
 import functools
 import json
 import os
+import shutil
 import typing as t
 
-from ansible_collections.mdlabs.ecommus.plugins.module_utils import _dotenv, _git, _layout, _postgres
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _command, _dotenv, _git, _layout, _pm2, _postgres
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 
 ERROR, WARNING = "error", "warning"
@@ -43,6 +44,11 @@ class Subject:
     pm2_home: str = ""
     path_prefix: t.Sequence[str] = ()
     npm_token: str = dataclasses.field(default="", repr=False)
+    shared_paths: t.Sequence[str] = ()
+    backup_dir: str = ""
+    backup_max_age_hours: float = 24
+    backup_cron_file: str = ""
+    backup_margin_minutes: int = 10
 
     @functools.cached_property
     def environment(self) -> dict[str, str]:
@@ -65,6 +71,20 @@ class Subject:
         return _postgres.Target.from_url(self.database_admin_url) if self.database_admin_url else self.database
 
     @property
+    def pm2(self) -> _pm2.Pm2:
+        """The daemon that runs the shop."""
+        return _pm2.Pm2(os.path.expanduser(self.pm2_home), tuple(self.path_prefix))
+
+    @property
+    def process_names(self) -> list[str]:
+        """pm2 names of the services, and of the workers where they are a process of their own."""
+        return [service["process"] for service in self.services] + ([self.workers_process] if self.workers_process else [])
+
+    def program(self, name: str) -> str | None:
+        """Where the program *name* is on this host, or None."""
+        return shutil.which(name, path=_command.clean_environment(path_prefix=self.path_prefix)["PATH"])
+
+    @property
     def live(self) -> str:
         """The real directory of the live release."""
         return os.path.realpath(self.paths.root)
@@ -82,11 +102,16 @@ class Subject:
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """What a check found; the remedy counts only when it is not ``ok``."""
+    """What a check found; the remedy counts only when it is not ``ok``.
+
+    ``severity`` is given where what was found weighs more or less than the check in general. ``facts`` are data for the plan.
+    """
 
     ok: bool
     found: str
     remedy: str = ""
+    severity: str = ""
+    facts: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
 
 
 Run = t.Callable[[Subject], Finding]
@@ -161,10 +186,17 @@ def _result(one: Check, subject: Subject, waiver: Waiver | None) -> dict[str, t.
         finding = Finding(
             False, f"could not be checked: {type(error).__name__}: {error}", "see the details on the host, or waive this check by name"
         )
-    result = {"check": one.name, "label": one.label, "severity": one.severity, "tags": list(one.tags), **dataclasses.asdict(finding)}
-    if finding.ok:
-        result["remedy"] = ""
-    elif waiver is not None:
+    result: dict[str, t.Any] = {
+        "check": one.name,
+        "label": one.label,
+        "severity": finding.severity or one.severity,
+        "tags": list(one.tags),
+        "ok": finding.ok,
+        "found": finding.found,
+        "remedy": "" if finding.ok else finding.remedy,
+        **({"facts": dict(finding.facts)} if finding.facts else {}),
+    }
+    if not finding.ok and waiver is not None:
         result["waiver"] = dataclasses.asdict(waiver)
         if waiver.valid:
             result["severity"] = WARNING

@@ -58,9 +58,21 @@ def plan(target: Target, admin: Target, path: str, name: str, options: Options) 
                 differences=found,
             )
         state = database.state(connection, connection.info.dbname)
-    if state["data_directory"] and _is_local(admin) and os.path.isdir(state["data_directory"]):
-        snapshot.check_space(state["data_directory"], int(manifest["database_bytes"] * _SIZE_RATIO))
+    require_room(admin, state["data_directory"], manifest["database_bytes"])
     return manifest
+
+
+def require_room(admin: Target, data_directory: str | None, database_bytes: int) -> bool:
+    """See that a copy of a database of that size fits on the server's disk.
+
+    :param data_directory: of the server; None where the role may not see it.
+    :returns: whether it could be seen at all: on a server elsewhere it cannot.
+    :raises EcommusError: when the copy does not fit.
+    """
+    if not data_directory or not _is_local(admin) or not os.path.isdir(data_directory):
+        return False
+    snapshot.check_space(data_directory, int(database_bytes * _SIZE_RATIO))
+    return True
 
 
 def restore(target: Target, admin: Target, path: str, name: str, jobs: int, options: Options) -> dict[str, t.Any]:

@@ -83,6 +83,27 @@ options:
     description: Token of the private registry; empty means C(NPM_REGISTRY_TOKEN) of the environment file.
     type: str
     default: ""
+  shared_paths:
+    description: What belongs to the shop and not to a release, as C(ecommus_shared_paths) of the role P(mdlabs.ecommus.install#role).
+    type: list
+    elements: str
+    default: []
+  backup_dir:
+    description: Directory below which the shop's regular backup is written. Snapshots of this collection do not count.
+    type: path
+    default: /var/backups/ecommus
+  backup_max_age_hours:
+    description: Hours after which the newest file in O(backup_dir) is too old.
+    type: float
+    default: 24
+  backup_cron_file:
+    description: File in the manner of C(/etc/cron.d) that starts the regular backup; one that does not exist is passed over.
+    type: path
+    default: /etc/cron.d/ecommus-backup
+  backup_margin_minutes:
+    description: Minutes before the next backup of O(backup_cron_file) in which no upgrade should start.
+    type: int
+    default: 10
   waivers:
     description: Checks that may fail.
     type: list
@@ -137,15 +158,28 @@ checks:
     remedy: {description: What to do., type: str}
     tags: {description: What it is about., type: list, elements: str}
     waiver: {description: The waiver of a check that failed., type: dict}
+    facts: {description: Data for the plan that the check came by; absent where there are none., type: dict}
+pending_migrations:
+  description:
+    - The migrations that the release brings and the database lacks, in the order in which they will be applied.
+    - Those of the registry's packages are not among them; they are known only after C(npm ci).
+  returned: always
+  type: list
+  elements: str
+  sample: [0006_order_returns, "@ecommus-plugin/reviews/0002_replies"]
 """
 
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import (  # noqa: F401  (importing a set of checks registers them)
+    _checks_backup,
     _checks_database,
     _checks_host,
+    _checks_migrations,
     _checks_packages,
+    _checks_plugins,
+    _checks_processes,
     _postgres,
     _preflight,
 )
@@ -155,6 +189,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._install_options im
 PASSED_ON = (
     "layout", "version", "commit", "services", "workers_process", "resolve", "ca_path", "env_file", "env_given",
     "database_url_key", "snapshot_dir", "pm2_home", "path_prefix", "npm_token",
+    "shared_paths", "backup_dir", "backup_max_age_hours", "backup_cron_file", "backup_margin_minutes",
 )  # fmt: skip
 
 
@@ -170,7 +205,12 @@ def main(module: AnsibleModule) -> dict[str, t.Any]:
     results = _preflight.examine(subject, [_preflight.Waiver.read(waiver) for waiver in given["waivers"]])
     if given["fail"] and _preflight.stopping(results):
         raise _preflight.refusal(results)
-    return {"changed": False, "ok": not _preflight.stopping(results), "checks": results}
+    return {
+        "changed": False,
+        "ok": not _preflight.stopping(results),
+        "checks": results,
+        "pending_migrations": [name for result in results for name in result.get("facts", {}).get("pending_migrations", [])],
+    }
 
 
 if __name__ == "__main__":
@@ -193,6 +233,11 @@ if __name__ == "__main__":
             "snapshot_dir": {"type": "path", "default": "/backup"},
             "pm2_home": {"type": "path", "required": True},
             "npm_token": {"type": "str", "default": "", "no_log": True},
+            "shared_paths": {"type": "list", "elements": "str", "default": []},
+            "backup_dir": {"type": "path", "default": "/var/backups/ecommus"},
+            "backup_max_age_hours": {"type": "float", "default": 24},
+            "backup_cron_file": {"type": "path", "default": "/etc/cron.d/ecommus-backup"},
+            "backup_margin_minutes": {"type": "int", "default": 10},
             "waivers": {
                 "type": "list",
                 "elements": "dict",

@@ -1,0 +1,62 @@
+# Copyright (c) 2026 MD Labs
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Checks of how pm2 was told to run the shop's processes."""
+
+from __future__ import annotations
+
+import os
+
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2_table import (
+    DEFAULT_KILL_TIMEOUT_MS,
+    DEFAULT_LISTEN_TIMEOUT_MS,
+    Entry,
+)
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._preflight import WARNING, Finding, Subject, check
+
+
+@check("The processes follow the link to the live release", "pm2", severity=WARNING)
+def processes_follow(subject: Subject) -> Finding:
+    # pm2 keeps a path as it was given: one that runs through the link leads to the new release at the next start, this one never does.
+    releases = tuple({f"{path}/" for path in (subject.paths.releases, os.path.realpath(subject.paths.releases))})
+    table = [entry for entry in subject.pm2.table() if entry.name in subject.process_names]
+    pinned = sorted({entry.name for entry in table if f"{entry.cwd}/".startswith(releases) or entry.script.startswith(releases)})
+    if pinned:
+        return Finding(
+            False,
+            f"pinned to a release directory: {', '.join(pinned)}",
+            f"let the paths in ecommus_ecosystem_file run through {subject.paths.root}; the cut-over starts these processes anew from it",
+        )
+    return Finding(True, f"none of {len(table)} is pinned to a release directory")
+
+
+@check("The services can be replaced without a lost request", "pm2", severity=WARNING)
+def processes_ready(subject: Subject) -> Finding:
+    services = {service["process"] for service in subject.services}
+    found: dict[str, list[str]] = {}
+    for entry in subject.pm2.table():
+        if entry.name in services:
+            found[entry.name] = _obstacles(entry)
+    bad = [f"{name}: {', '.join(obstacles)}" for name, obstacles in found.items() if obstacles]
+    if bad:
+        return Finding(
+            False,
+            "; ".join(bad),
+            "in the ecosystem file: exec_mode cluster, wait_ready with process.send('ready'), a listen_timeout of three times the boot, "
+            "a kill_timeout above the longest request",
+        )
+    return Finding(True, f"{len(found)} services in cluster mode say when they are ready")
+
+
+def _obstacles(entry: Entry) -> list[str]:
+    """What keeps a process of a service from being replaced unnoticed."""
+    return [
+        text
+        for text, is_so in (
+            ("fork mode", entry.exec_mode == "fork"),
+            ("no wait_ready", entry.exec_mode == "cluster" and not entry.wait_ready),
+            (f"listen_timeout {entry.listen_timeout_ms} ms", entry.listen_timeout_ms < DEFAULT_LISTEN_TIMEOUT_MS),
+            (f"kill_timeout {entry.kill_timeout_ms} ms", entry.kill_timeout_ms <= DEFAULT_KILL_TIMEOUT_MS),
+        )
+        if is_so
+    ]

@@ -1,0 +1,124 @@
+"""The checks of ledgers and migrations: a real bare mirror against a real database, linted by the real squawk."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import postgres_cluster
+import pytest
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _checks_database, _checks_migrations, _git, _layout
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._preflight import CHECKS, Subject, _result
+
+PLUGIN = '{"name": "@ecommus-plugin/reviews", "version": "1.0.0", "ecommus": {"kind": "plugin"}}'
+LOCK = '{"packages": {"node_modules/@ecommus-plugin/efactura-ro": {"version": "1.3.0"}}}'
+FILES = {
+    "packages/db/migrations/0001_orders.sql": "CREATE TABLE orders (id bigint PRIMARY KEY, at timestamptz);",
+    "packages/db/migrations/0002_by_time.sql": "CREATE TABLE notes (id bigint);\nCREATE INDEX ON notes (id);\nCREATE INDEX ON orders (at);",
+    "plugins/reviews/package.json": PLUGIN,
+    "plugins/reviews/migrations/0001_reviews.sql": "CREATE TABLE reviews (id bigint PRIMARY KEY);",
+    "package-lock.json": LOCK,
+}
+
+
+def git(directory: Path, *arguments: str) -> str:
+    env = {**os.environ, "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b"}
+    return subprocess.run(["git", *arguments], cwd=directory, env=env, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def subject(tmp_path: Path, pg_database: postgres_cluster.Shop) -> Subject:
+    """A release with three migrations, and the shop's database."""
+    vendor, root = tmp_path / "vendor", tmp_path / "shop"
+    for name, text in FILES.items():
+        (vendor / name).parent.mkdir(parents=True, exist_ok=True)
+        (vendor / name).write_text(text)
+    git(vendor, "init", "-q", "-b", "main")
+    git(vendor, "add", "-A")
+    git(vendor, "commit", "-qm", "v1.4.0")
+    git(tmp_path, "clone", "-q", str(vendor), str(root))
+    paths = _layout.Paths(str(root), f"{root}.d")
+    _git.update_mirror(paths.repository, str(vendor))
+    (root / ".env").write_text(f"DATABASE_URL={pg_database.url}\n")
+    return Subject(
+        paths=paths,
+        layout="releases",
+        version="v1.4.0",
+        commit=git(vendor, "rev-parse", "HEAD"),
+        env_file=str(root / ".env"),
+        path_prefix=[str(Path(sys.executable).parent)],
+    )
+
+
+@pytest.fixture
+def ledgers(pg_database: postgres_cluster.Shop) -> postgres_cluster.Shop:
+    with pg_database.connect() as connection:
+        connection.execute("CREATE TABLE _ecommus_core_migrations (name text PRIMARY KEY, applied_at timestamptz DEFAULT now())")
+        connection.execute("CREATE TABLE _ecommus_plugin_migrations (plugin text, name text, PRIMARY KEY (plugin, name))")
+        connection.execute("INSERT INTO _ecommus_core_migrations VALUES ('0001_orders')")
+        for plugin in ("@ecommus-plugin/efactura-ro", "gone"):
+            connection.execute("INSERT INTO _ecommus_plugin_migrations VALUES (%s, '0001_invoices')", [plugin])
+    return pg_database
+
+
+def test_pending_ones_are_listed(subject: Subject, ledgers: postgres_cluster.Shop) -> None:
+    result = _result(CHECKS["ledgers_known"], subject, None)
+    assert result["ok"], result
+    assert result["facts"] == {"pending_migrations": ["0002_by_time", "@ecommus-plugin/reviews/0001_reviews"]}
+    assert result["found"] == (
+        "2 pending: 0002_by_time, @ecommus-plugin/reviews/0001_reviews; not known before npm ci: those of efactura-ro;"
+        " applied by plugins that the release does not bring: gone"
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ("_ecommus_core_migrations VALUES ('0009_newer')", "0009_newer"),
+        ("_ecommus_plugin_migrations VALUES ('@ecommus-plugin/reviews', '0002_stars')", "@ecommus-plugin/reviews/0002_stars"),
+        ("_ecommus_plugin_migrations VALUES ('reviews', '0002_stars')", "@ecommus-plugin/reviews/0002_stars"),
+    ],
+)
+def test_what_the_release_does_not_know_stops(subject: Subject, ledgers: postgres_cluster.Shop, row: str, says: str) -> None:
+    with ledgers.connect() as connection:
+        connection.execute(f"INSERT INTO {row}")
+    result = _result(CHECKS["ledgers_known"], subject, None)
+    assert (result["ok"], result["severity"]) == (False, "error")
+    assert f"does not know {says}," in result["found"]
+
+
+def test_a_database_without_ledgers_has_everything_pending(subject: Subject) -> None:
+    assert _checks_migrations.ledgers_known(subject).found.startswith("3 pending: 0001_orders, 0002_by_time, ")
+
+
+def test_dangerous_locks_are_named(subject: Subject, ledgers: postgres_cluster.Shop) -> None:
+    result = _result(CHECKS["migrations_safe"], subject, None)
+    assert (result["ok"], result["severity"]) == (False, "warning")
+    assert result["found"] == "squawk on 2 files: 0002_by_time:3 require-concurrent-index-creation"
+    with ledgers.connect() as connection:
+        connection.execute("INSERT INTO _ecommus_core_migrations VALUES ('0002_by_time')")
+    assert _checks_migrations.migrations_safe(subject).found == "squawk has nothing to say about 1 files"
+
+
+def test_without_squawk_it_says_so(subject: Subject, ledgers: postgres_cluster.Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Subject, "program", lambda _self, _name: None)
+    found = _checks_migrations.migrations_safe(subject)
+    assert found.ok
+    assert "2 pending, not linted" in found.found
+
+
+def test_room_for_copy(subject: Subject, pg_database: postgres_cluster.Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "not seen from here" in _checks_database.room_for_copy(subject).found  # the role may not see the directory
+    with pg_database.cluster.connect() as connection:
+        connection.execute("GRANT pg_read_all_settings TO owner")
+    try:
+        assert "a copy of" in _checks_database.room_for_copy(subject).found
+        monkeypatch.setattr("shutil.disk_usage", lambda _path: (10**12, 10**12, 1))
+        monkeypatch.setattr(os, "statvfs", lambda _path: os.statvfs_result((4096, 4096, 10**6, 1, 1, 1, 1, 1, 0, 255)))
+        result = _result(CHECKS["room_for_copy"], subject, None)
+        assert (result["ok"], result["severity"]) == (False, "error")
+    finally:
+        with pg_database.cluster.connect() as connection:
+            connection.execute("REVOKE pg_read_all_settings FROM owner")
