@@ -40,6 +40,7 @@ COLORS = {
     "rolled_back": C.COLOR_WARN,
     "refused": C.COLOR_ERROR,
     "failed": C.COLOR_ERROR,
+    "rollback_failed": C.COLOR_ERROR,
 }
 
 

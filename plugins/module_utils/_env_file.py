@@ -42,8 +42,8 @@ def update(path: str, values: t.Mapping[str, str], *, only_missing: bool = False
     wanted = {key: value for key, value in values.items() if not (only_missing and key in before)}
     after = _dotenv.with_values(text, wanted)
     change = _difference(before, {**before, **wanted}, changed=after != text)
-    if not change.changed:
-        return change
+    if not change.changed:  # what an earlier, interrupted attempt has kept still counts
+        return dataclasses.replace(change, backup=backup if backup and os.path.exists(backup) else None)
     backup = backup or f"{os.path.realpath(path)}.{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.{os.getpid()}~"
     if not check:
         if not os.path.exists(backup):

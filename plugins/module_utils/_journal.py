@@ -9,6 +9,8 @@ One file, ``<state_dir>/journal.json``, replaced whole at every step. A run is::
      "started": "...", "finished": null, "outcome": "open", "phases": [{"name", "started", "finished", "status"}], "facts": {...}}
 
 ``facts`` is what phases leave for later ones and for a rollback: snapshot path, release directories, workers' state.
+``outcome`` is ``open`` until the run ends as ``succeeded``, ``failed`` (nothing had been touched), ``rolled_back`` (an upgrade that
+failed and was undone), ``rollback_failed`` (it could not be undone, or not by a rollback) or ``interrupted`` (given up for another run).
 """
 
 from __future__ import annotations
@@ -23,7 +25,10 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils import _files
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 
 SCHEMA = 1
-OPEN = "open"
+OPEN, SUCCEEDED, INTERRUPTED, ROLLBACK_FAILED = "open", "succeeded", "interrupted", "rollback_failed"
+WAY_BACK = "way_back"  # the phase in which an upgrade that failed is undone
+# Until here a run has changed nothing of the live shop. In the in_place layout `stage` does, but comes after others.
+_HARMLESS = frozenset(["preflight", "stage", WAY_BACK])
 
 Run = dict[str, t.Any]
 
@@ -31,6 +36,16 @@ Run = dict[str, t.Any]
 def now() -> str:
     """The time in UTC, to the second, as every record of this collection writes it."""
     return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def phases_of(run: t.Mapping[str, t.Any]) -> list[str]:
+    """The names of the phases that *run* has entered, in order; one that was entered again is there again."""
+    return [phase["name"] for phase in run["phases"]]
+
+
+def touched(run: t.Mapping[str, t.Any]) -> bool:
+    """Whether *run* came so far that the live shop may have been changed."""
+    return not _HARMLESS.issuperset(phases_of(run))
 
 
 @dataclasses.dataclass
@@ -91,35 +106,62 @@ class Journal:
                 return run
         raise EcommusError(f"the journal knows no run {run_id}", f"see {self.path}")
 
-    def begin(self, run_id: str, operation: str, source: t.Mapping[str, t.Any], target: t.Mapping[str, t.Any]) -> Run:
-        """Add a run; an older one that is still open is closed as interrupted."""
+    def broken(self) -> Run | None:
+        """The run whose way back failed, when nobody has dealt with it since."""
+        for run in reversed(self.runs):
+            if run["outcome"] == SUCCEEDED:
+                return None
+            if run["outcome"] == ROLLBACK_FAILED:
+                return None if run["facts"].get("acknowledged") else run
+        return None
+
+    def begin(
+        self,
+        run_id: str,
+        operation: str,
+        source: t.Mapping[str, t.Any],
+        target: t.Mapping[str, t.Any],
+        facts: t.Mapping[str, t.Any] | None = None,
+    ) -> Run:
+        """Add a run, or take up the one with this id that is open; another one that is still open is closed as interrupted.
+
+        A run that has touched the shop keeps its source and its first facts: what is found now is no longer what was before.
+
+        :raises EcommusError: when the run that is taken up went to another commit.
+        """
         for run in self.runs:
             if run["outcome"] == OPEN and run["id"] != run_id:
-                self.finish(run, "interrupted")
-        run = {
-            "id": run_id,
-            "operation": operation,
-            "from": dict(source),
-            "to": dict(target),
-            "started": now(),
-            "finished": None,
-            "outcome": OPEN,
-            "phases": [],
-            "facts": {},
-        }
-        self.runs.append(run)
-        return run
+                self.finish(run, INTERRUPTED)
+        known = next((run for run in self.runs if run["id"] == run_id), None)
+        if known is None:
+            known = {"id": run_id, "operation": operation, "started": now(), "finished": None, "outcome": OPEN, "phases": [], "facts": {}}
+            self.runs.append(known)
+        elif known["outcome"] != OPEN:
+            raise EcommusError(f"the run {run_id} has ended", "run again")
+        elif touched(known):
+            if known["to"] != dict(target):
+                raise EcommusError(
+                    f"the run {run_id} was going to {known['to']}, and now it is {dict(target)}",
+                    "the tag was moved: ask the vendor why; rollback.yml undoes the run",
+                )
+            self._end_phase(known, INTERRUPTED)
+            known["facts"] = {**(facts or {}), **known["facts"]}
+            return known
+        self._end_phase(known, INTERRUPTED)
+        known.update({"from": dict(source), "to": dict(target)})
+        known["facts"].update(facts or {})
+        return known
 
     @staticmethod
     def enter(run: Run, phase: str) -> None:
-        """Note that *phase* begins, and that the one before it is done."""
-        Journal._end_phase(run, "done")
+        """Note that *phase* begins, and that the one before it is done, or has failed when the way back begins."""
+        Journal._end_phase(run, "failed" if phase == WAY_BACK else "done")
         run["phases"].append({"name": phase, "started": now(), "finished": None, "status": OPEN})
 
     @staticmethod
     def finish(run: Run, outcome: str) -> None:
-        """Close *run*; a phase that is still open has failed unless the run succeeded."""
-        Journal._end_phase(run, "done" if outcome == "succeeded" else "failed")
+        """Close *run*; a phase that is still open has failed unless the run, or its way back, succeeded."""
+        Journal._end_phase(run, {SUCCEEDED: "done", "rolled_back": "done", INTERRUPTED: INTERRUPTED}.get(outcome, "failed"))
         run["outcome"], run["finished"] = outcome, now()
 
     @staticmethod

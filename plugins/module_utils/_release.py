@@ -8,6 +8,7 @@ from __future__ import annotations
 import glob
 import os
 import shutil
+import time
 import typing as t
 
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _git, _layout, _process
@@ -54,6 +55,33 @@ def reached(directory: str, commit: str, stage: str) -> bool:
 
 def check_out(paths: Paths, directory: str, remote: str, version: str, commit: str, shared_paths: t.Sequence[str]) -> bool:
     """Make *directory* a checkout of *commit* with the shop's own files linked in; true when something was done."""
+def wait_for_earlier(directory: str, timeout: float) -> None:
+    """Wait until what an interrupted run has left at work in *directory* has ended: it lives on when only its controller was killed.
+
+    :param timeout: seconds.
+    :raises EcommusError: when it still works then.
+    """
+
+    def at_work() -> list[int]:
+        found = (_process.inspect(pid) for pid in _process.running_below(directory))
+        return [info.pid for info in found if info and os.path.basename(info.command.split(" ")[0]).startswith(("npm", "node", "git"))]
+
+    left = at_work()
+    if not left:
+        return
+    deadline = time.monotonic() + timeout
+    while left:
+        if time.monotonic() > deadline:
+            raise EcommusError(
+                f"the processes {', '.join(map(str, left))} of an earlier run are still at work in {directory}",
+                "wait until they end, or end them; then run again",
+                pids=left,
+            )
+        time.sleep(0.5)
+        left = at_work()
+    time.sleep(1)  # for the one that waited for them to write down how far it came
+
+
     if reached(directory, commit, "checked_out"):
         return bool(_layout.share(paths, directory, shared_paths))
     if os.path.lexists(directory):

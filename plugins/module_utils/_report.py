@@ -10,6 +10,7 @@ import os
 import typing as t
 
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _files
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._journal import ROLLBACK_FAILED
 
 # The phases between which the shop's workers stand still.
 _WINDOW = ("quiesce", "resume")
@@ -26,15 +27,20 @@ def _seconds(start: str | None, end: str | None) -> float | None:
 
 def change_window(run: t.Mapping[str, t.Any]) -> float | None:
     """Seconds from the stop of the workers to their start; None when the run did not stop them."""
-    phases = {phase["name"]: phase for phase in run.get("phases", [])}
-    stopped, started = (phases.get(name) for name in _WINDOW)
+    # A run that was taken up has entered phases more than once: from the first stop to the last start.
+    phases = run.get("phases", [])
+    first = {phase["name"]: phase for phase in reversed(phases)}
+    last = {phase["name"]: phase for phase in phases}
+    stopped, started = first.get(_WINDOW[0]), last.get(_WINDOW[1])
     if stopped is None:
         return None
     return _seconds(stopped["started"], started["finished"] if started else run.get("finished"))
 
 
 def outcome(operation: str, run: t.Mapping[str, t.Any], failure: str) -> str:
-    """One word: ``upgraded``, ``rolled_back``, ``unchanged``, ``refused`` (nothing was touched) or ``failed``."""
+    """One word: ``upgraded``, ``rolled_back``, ``unchanged``, ``refused`` (nothing was touched), ``failed`` or ``rollback_failed``."""
+    if run.get("outcome") == ROLLBACK_FAILED:
+        return ROLLBACK_FAILED
     if failure:
         return "failed" if run.get("phases") else "refused"
     if not run:

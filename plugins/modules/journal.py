@@ -7,13 +7,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: journal
-short_description: Keep the journal of upgrades and rollbacks on a host
+short_description: Keep the journal and the lock of upgrades and rollbacks on a host
 version_added: 0.1.0
 description:
   - Writes down on the host which run is open, which phase it is in, and what a later phase or a rollback needs to know.
   - The file is replaced atomically at every step, so that it is true whenever the host or the controller stops.
+  - A run holds the lock of the install from V(begun) to V(finished). Every step of another run or of another controller is refused.
 author: [MD Labs (@mdlabs)]
 attributes:
+  action: {support: full, description: An action plugin says which process of the controller asks.}
   check_mode: {support: full, description: Reads the journal and returns what would be written; writes nothing.}
   diff_mode: {support: none, description: "The journal is a log, there is nothing to compare."}
 options:
@@ -24,18 +26,19 @@ options:
   state:
     description:
       - V(read) returns the runs.
-      - V(begun) opens the run O(run_id).
+      - V(planned) says what O(operation) means after the runs before, and refuses it when it must not be done now. Changes nothing.
+      - V(begun) takes the lock and opens the run O(run_id), or takes it up when it was interrupted.
       - V(entered) notes that O(phase) begins and that the one before it is done.
       - V(noted) adds O(facts) to the run.
-      - V(finished) closes the run with O(outcome).
+      - V(finished) closes the run with O(outcome) and lets go of the lock.
     type: str
-    choices: [read, begun, entered, noted, finished]
+    choices: [read, planned, begun, entered, noted, finished]
     default: read
   run_id:
     description: The run; required for every state but V(read).
     type: str
   operation:
-    description: What the run does; required with O(state=begun).
+    description: What the run does; required with O(state=planned) and O(state=begun).
     type: str
     choices: [upgrade, rollback]
   source:
@@ -43,7 +46,7 @@ options:
     type: dict
     default: {}
   target:
-    description: What is to be installed, for O(state=begun).
+    description: What is to be installed, for O(state=planned) and O(state=begun); its C(version) decides which run is taken up.
     type: dict
     default: {}
   phase:
@@ -56,7 +59,28 @@ options:
   outcome:
     description: How the run ended, for O(state=finished).
     type: str
-    choices: [succeeded, failed, rolled_back]
+    choices: [succeeded, failed, rolled_back, rollback_failed]
+  acknowledged:
+    description: The run whose failed way back the operator has dealt with by hand, for O(state=planned) and O(state=begun).
+    type: str
+    default: ""
+  take_lock:
+    description: The run that may lose the lock, because the operator knows that nobody works on it any more.
+    type: str
+    default: ""
+  lock_stale_seconds:
+    description: The lock may be taken over when its holder made no step for so many seconds. No phase may take longer.
+    type: int
+    default: 3600
+  controller:
+    description: The process of the controller that asks. Filled in by the action plugin.
+    type: dict
+    suboptions:
+      owner: {description: User on the controller., type: str, default: ""}
+      host: {description: Name of the controller., type: str, default: ""}
+      machine: {description: What tells it from another machine or container of that name., type: str, default: ""}
+      pid: {description: Process id of ansible-playbook., type: int, default: 0}
+      gone: {description: The run whose process is known to have ended., type: str, default: ""}
 """
 
 EXAMPLES = r"""
@@ -80,41 +104,50 @@ runs:
   returned: O(state=read)
   type: list
   elements: dict
+holder:
+  description: Whose the lock is, with C(run_id), C(controller), C(boot_id) and C(since).
+  returned: O(state=read) and O(state=planned), when it is held, and when a step was refused for that
+  type: dict
+plan:
+  description: What O(operation) means now.
+  returned: O(state=planned)
+  type: dict
+  contains:
+    run_id: {description: O(run_id), or the run that is taken up., type: str}
+    resumed: {description: Whether a run is taken up., type: bool}
+    touched: {description: Whether that run may have changed the live shop already., type: bool}
+    direction: {description: "V(forward), V(back) (the way back of an upgrade goes on) or V(none) (nothing to undo).", type: str}
+    run: {description: The run that is taken up., type: dict}
+    undoes: {description: The upgrade that a rollback undoes., type: dict}
+    halfway: {description: "Whether a rollback finds the shop half-way, so that the installed release says nothing.", type: bool}
+lock_lost:
+  description: Whether the step was refused because the run no longer has the lock.
+  returned: on that failure
+  type: bool
 """
 
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _keeper
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._argspec import run_module
-from ansible_collections.mdlabs.ecommus.plugins.module_utils._journal import Journal
+
+CONTROLLER = {
+    "owner": {"type": "str", "default": ""},
+    "host": {"type": "str", "default": ""},
+    "machine": {"type": "str", "default": ""},
+    "pid": {"type": "int", "default": 0},
+    "gone": {"type": "str", "default": ""},
+}
 
 
 def main(module: AnsibleModule) -> dict[str, t.Any]:
-    given = module.params
-    journal = Journal.load(given["directory"])
-    state = given["state"]
-    if state == "read":
-        result: dict[str, t.Any] = {"runs": journal.runs, "run": journal.last()}
-    else:
-        result = {"run": _step(journal, state, given)}
-        if not module.check_mode:
-            journal.save()
+    keeper = _keeper.Keeper.of(module.params, check=module.check_mode)
+    result = keeper.act(module.params["state"])
+    for warning in keeper.warnings:
+        module.warn(warning)
     # Journal steps are bookkeeping of other tasks' changes; they are not changes of the shop themselves.
-    result["last_upgrade"] = journal.last("upgrade", "succeeded")
     return {key: value for key, value in result.items() if value is not None}
-
-
-def _step(journal: Journal, state: str, given: dict[str, t.Any]) -> dict[str, t.Any]:
-    if state == "begun":
-        run = journal.begin(given["run_id"], given["operation"], given["source"], given["target"])
-    else:
-        run = journal.run(given["run_id"])
-    if state == "entered":
-        journal.enter(run, given["phase"])
-    elif state == "finished":
-        journal.finish(run, given["outcome"])
-    run["facts"].update(given["facts"])
-    return run
 
 
 if __name__ == "__main__":
@@ -122,16 +155,21 @@ if __name__ == "__main__":
         main,
         {
             "directory": {"type": "path", "required": True},
-            "state": {"type": "str", "choices": ["read", "begun", "entered", "noted", "finished"], "default": "read"},
+            "state": {"type": "str", "choices": ["read", "planned", "begun", "entered", "noted", "finished"], "default": "read"},
             "run_id": {"type": "str"},
             "operation": {"type": "str", "choices": ["upgrade", "rollback"]},
             "source": {"type": "dict", "default": {}},
             "target": {"type": "dict", "default": {}},
             "phase": {"type": "str"},
             "facts": {"type": "dict", "default": {}},
-            "outcome": {"type": "str", "choices": ["succeeded", "failed", "rolled_back"]},
+            "outcome": {"type": "str", "choices": ["succeeded", "failed", "rolled_back", "rollback_failed"]},
+            "acknowledged": {"type": "str", "default": ""},
+            "take_lock": {"type": "str", "default": ""},
+            "lock_stale_seconds": {"type": "int", "default": 3600},
+            "controller": {"type": "dict", "options": CONTROLLER},
         },
         required_if=[
+            ("state", "planned", ["run_id", "operation"]),
             ("state", "begun", ["run_id", "operation"]),
             ("state", "entered", ["run_id", "phase"]),
             ("state", "noted", ["run_id"]),

@@ -226,6 +226,10 @@ def _prepare(directory: str, given: Given, check: bool, stage: str, work: t.Call
     if _release.reached(directory, given["commit"], stage):
         return {"changed": False}
     if not check:
+        if given["layout"] == "releases":  # in place the shop itself runs there
+            _release.wait_for_earlier(directory, given["timeout"])
+            if _release.reached(directory, given["commit"], stage):
+                return {"changed": True}
         work()
         _layout.write_marker(directory, prepared=stage)
     return {"changed": True}

@@ -67,7 +67,7 @@ ecommus_report:
     host: {description: Name of the host., type: str}
     operation: {description: V(upgrade) or V(rollback)., type: str}
     run_id: {description: Name of the run., type: str}
-    outcome: {description: "V(upgraded), V(rolled_back), V(unchanged), V(refused) or V(failed).", type: str}
+    outcome: {description: "V(upgraded), V(rolled_back), V(unchanged), V(refused), V(failed) or V(rollback_failed).", type: str}
     from_version: {description: What was installed., type: str}
     to_version: {description: What was to be installed., type: str}
     started: {description: When the run was opened., type: str}

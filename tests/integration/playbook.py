@@ -33,13 +33,20 @@ class Outcome:
         return {key: int(value) for key, value in (pair.split("=") for pair in line.split(":", 1)[1].split())}
 
 
-def play(name: str, runs: Path, *, limit: str = "", verbose: str = "", check: bool = False, **variables: object) -> Outcome:
-    """Run ``playbooks/<name>.yml``; *variables* become extra variables."""
+def command(
+    name: str, runs: Path, *, limit: str = "", verbose: str = "", check: bool = False, **variables: object
+) -> tuple[list[str], dict[str, str], Path]:
+    """How ``playbooks/<name>.yml`` is run: arguments, environment and directory; *variables* become extra variables."""
     argv = [str(Path(sys.executable).parent / "ansible-playbook"), f"playbooks/{name}.yml", "-i", "inventories/lab"]
     argv += ["--limit", limit] if limit else []
     argv += [verbose] if verbose else []
     argv += ["--check", "--diff"] if check else []
     argv += ["-e", json.dumps({"ecommus_run_dir": str(runs), **variables})]
-    env = {**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}
-    done = subprocess.run(argv, cwd=REPO, env=env, capture_output=True, text=True, timeout=TIMEOUT, stdin=subprocess.DEVNULL, check=False)
+    return argv, {**os.environ, "ANSIBLE_NOCOLOR": "1", "ANSIBLE_FORCE_COLOR": "0"}, REPO
+
+
+def play(name: str, runs: Path, *, limit: str = "", verbose: str = "", check: bool = False, **variables: object) -> Outcome:
+    """Run a playbook to its end."""
+    argv, env, cwd = command(name, runs, limit=limit, verbose=verbose, check=check, **variables)
+    done = subprocess.run(argv, cwd=cwd, env=env, capture_output=True, text=True, timeout=TIMEOUT, stdin=subprocess.DEVNULL, check=False)
     return Outcome(done.returncode, done.stdout + done.stderr, runs)

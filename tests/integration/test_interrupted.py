@@ -1,0 +1,199 @@
+"""An upgrade whose controller is killed, and what the next command makes of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import shopstate
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _process
+from ecommus_lab.lab import Lab
+from ecommus_lab.running import RunningShop
+from playbook import command, play
+
+pytestmark = pytest.mark.lab
+
+NAME = "boreal"
+PATIENCE = 180  # seconds
+
+
+def state(shop: RunningShop) -> Path:
+    return Path(f"{shop.root}.d") / "state"
+
+
+def last_run(shop: RunningShop) -> dict:
+    try:
+        return json.loads((state(shop) / "journal.json").read_text())["runs"][-1]
+    except FileNotFoundError:
+        return {"phases": [], "facts": {}}
+
+
+def phase(shop: RunningShop) -> str:
+    return (last_run(shop)["phases"] or [{"name": ""}])[-1]["name"]
+
+
+def below(pid: int) -> list[int]:
+    """*pid* and all its descendants, oldest first."""
+    found = [pid]
+    for parent in found:
+        found += [child.pid for child in _process.children(parent)]
+    return found
+
+
+def kill(pids: list[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+class Running:
+    """An upgrade at work in the background."""
+
+    def __init__(self, runs: Path, version: str = "v1.4.0") -> None:
+        argv, env, cwd = command("upgrade", runs, limit=NAME, version=version)
+        with (runs.parent / f"{runs.name}.log").open("w") as log:
+            self.process = subprocess.Popen(
+                argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def until(self, reached: Callable[[], object]) -> None:
+        deadline = time.monotonic() + PATIENCE
+        while not reached():
+            assert self.process.poll() is None, "the upgrade ended before it was killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """The controller with all that it has started, at once."""
+        kill(below(self.process.pid))
+        self.process.wait(10)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[[], Running]]:
+    started: list[Running] = []
+
+    def give() -> Running:
+        started.append(Running(tmp_path / f"killed{len(started)}"))
+        return started[-1]
+
+    yield give
+    for running in started:
+        if running.process.poll() is None:
+            running.kill()
+
+
+def kill_on_the_host(lab: Lab) -> None:
+    """The modules at work on the host: all that its SSH server has started. What pm2 runs is not below it."""
+    for listener in _process.listening_pids(lab.config.sshd_port):
+        kill(below(listener)[1:])
+
+
+def npm_ci_works(shop: RunningShop) -> bool:
+    return phase(shop) == "stage" and any(Path(f"{shop.root}.d/releases").glob("v1.4.0-*/node_modules/*"))
+
+
+def snapshot_is_there(shop: RunningShop) -> bool:
+    return "snapshot" in last_run(shop)["facts"]
+
+
+def link_has_moved(shop: RunningShop) -> bool:
+    return phase(shop) == "activate" and "/v1.4.0-" in str(shop.root.resolve())
+
+
+def online(shop: RunningShop) -> dict[str, int]:
+    """Per name how many processes run."""
+    found = [process["name"] for process in shop.processes() if process["pid"] and process["pm2_env"]["status"] == "online"]
+    return {name: found.count(name) for name in found}
+
+
+def as_the_operator_knows_them(shop: RunningShop) -> dict[str, int]:
+    return {process.name: process.instances for process in shop.shop.processes.values()}
+
+
+def refused_while_it_works(shop: RunningShop, pid: int, runs: Path) -> None:
+    for name in ("upgrade", "rollback"):
+        before = last_run(shop)["id"]
+        second = play(name, runs / name, limit=NAME, version="v1.4.0")
+        assert second.code != 0
+        report = second.report(NAME)
+        assert report["outcome"] == "refused"
+        assert f"(pid {pid}) holds the lock of this install since 20" in report["problem"]
+        assert f"for the run {before};" in report["problem"]
+        assert "ecommus_take_lock=" in report["remedy"]
+        assert last_run(shop)["id"] == before
+
+
+def test_the_same_command_finishes_what_was_killed(
+    lab: Lab, fresh_shop: Callable[[str], RunningShop], start: Callable[[], Running], tmp_path: Path
+) -> None:
+    """Killed in `npm ci`, after the snapshot, and when the link has moved; the fourth attempt is left alone."""
+    shop = fresh_shop(NAME)
+    before = shopstate.ledgers(shop)
+
+    running = start()
+    running.until(lambda: npm_ci_works(shop))
+    running.kill()  # the module goes on alone on the host
+    first = last_run(shop)
+    assert first["outcome"] == "open"
+    assert (state(shop) / "lock").exists()
+
+    running = start()
+    running.until(lambda: json.loads((state(shop) / "lock").read_text())["controller"]["pid"] == running.process.pid)
+    refused_while_it_works(shop, running.process.pid, tmp_path)
+    running.until(lambda: snapshot_is_there(shop))
+    running.kill()
+    kill_on_the_host(lab)
+    second = last_run(shop)["facts"]
+    assert {process["status"] for process in second["processes"]} == {"online"}  # the workers as they were before all this
+    snapshot = second["snapshot"]
+    other = play("upgrade", tmp_path / "other", limit=NAME, version="v1.3.3")
+    assert other.code != 0
+    assert "finish it with -e version=v1.4.0, or undo it with rollback.yml" in other.said
+
+    running = start()
+    running.until(lambda: link_has_moved(shop))
+    running.kill()
+    kill_on_the_host(lab)
+
+    last = play("upgrade", tmp_path / "last", limit=NAME, version="v1.4.0")
+    assert last.code == 0, last.said[-6000:]
+    assert f"takes up the run {first['id']}" in last.said
+    run = last_run(shop)
+    assert (run["id"], run["outcome"]) == (first["id"], "succeeded")
+    assert (run["from"]["version"], run["to"]["version"], shopstate.version(shop)) == ("v1.3.2", "v1.4.0", "v1.4.0")
+    assert len(run["taken_over"]) == 3
+    assert run["facts"]["snapshot"] == snapshot
+    assert {key: run["facts"][key] for key in ("processes", "plugins")} == {key: second[key] for key in ("processes", "plugins")}
+    assert [path.name for path in Path(snapshot["path"]).parent.glob("*.dump*")] == [f"{run['id']}.dump"]
+    assert not (state(shop) / "lock").exists()
+    assert shop.wait_healthy(10) == []
+    assert all("/v1.4.0-" in directory for found in shopstate.serving(shop).values() for directory in found)
+    assert online(shop) == as_the_operator_knows_them(shop)
+    for old, new in zip(before, shopstate.ledgers(shop), strict=True):
+        assert set(old) < set(new)
+        assert len(set(new)) == len(new)
+
+
+def test_what_was_killed_can_be_undone(
+    lab: Lab, fresh_shop: Callable[[str], RunningShop], start: Callable[[], Running], tmp_path: Path
+) -> None:
+    shop = fresh_shop(NAME)
+    before = shopstate.ledgers(shop), shopstate.version(shop), (shop.root / ".env").read_bytes()
+    running = start()
+    running.until(lambda: "migrations" in last_run(shop)["facts"])
+    running.kill()
+    kill_on_the_host(lab)
+    undone = play("rollback", tmp_path / "undone", limit=NAME)
+    assert undone.code == 0, undone.said[-6000:]
+    assert (shopstate.ledgers(shop), shopstate.version(shop), (shop.root / ".env").read_bytes()) == before
+    assert shop.wait_healthy(10) == []
+    assert online(shop) == as_the_operator_knows_them(shop)
+    assert not (state(shop) / "lock").exists()

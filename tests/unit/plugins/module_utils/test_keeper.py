@@ -1,0 +1,225 @@
+"""Journal, lock and plan together, and what an operator's next command does after a kill at any moment."""
+
+from __future__ import annotations
+
+import errno
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _journal, _lock
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._journal import Journal
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._keeper import Keeper
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+PHASES = ["stage", "quiesce", "snapshot", "migrate", "activate", "verify", "resume", "finish"]
+TARGET = {"version": "v2", "commit": "c2"}
+
+
+class Operator:
+    """Somebody with a controller; each command is a new process there."""
+
+    def __init__(self, directory: Path, name: str = "ann") -> None:
+        self.directory, self.name, self.pid = directory, name, 100
+
+    def step(self, state: str, run_id: str = "", gone: str = "", check: bool = False, **given_: Any) -> dict[str, Any]:
+        controller = {"owner": self.name, "host": "ctl", "machine": "m", "pid": self.pid, "gone": gone}
+        base = {
+            "directory": str(self.directory),
+            "state": state,
+            "run_id": run_id,
+            "operation": "upgrade",
+            "source": {"version": "v1"},
+            "target": TARGET,
+            "facts": {},
+            "acknowledged": "",
+            "take_lock": "",
+            "lock_stale_seconds": 3600,
+            "controller": controller,
+        }
+        return Keeper.of({**base, **given_}, check=check).act(state)
+
+    def begin(self, run_id: str, gone: str = "", **given_: Any) -> dict[str, Any]:
+        """What a playbook does until its run is open; returns the plan."""
+        plan: dict[str, Any] = self.step("planned", run_id, gone, **given_)["plan"]
+        if given_.get("operation") == "rollback":
+            given_ = {**given_, "facts": {"undoes": plan["undoes"]["id"]}, "source": {}, "target": {"version": "v1"}}
+        self.step("begun", plan["run_id"], gone, **given_)
+        return plan
+
+    def killed(self) -> Operator:
+        self.pid += 1
+        return self
+
+
+@pytest.fixture
+def ann(tmp_path: Path) -> Operator:
+    return Operator(tmp_path / "state")
+
+
+def lock_of(operator: Operator) -> _lock.Holder | None:
+    return _lock.Lock(str(operator.directory)).read()
+
+
+def test_a_run_holds_the_lock_from_begin_to_end(ann: Operator) -> None:
+    assert ann.begin("one")["resumed"] is False
+    holder = lock_of(ann)
+    assert holder is not None and holder.run_id == "one"
+    ann.step("entered", "one", phase="stage")
+    ann.step("noted", "one", facts={"a": 1})
+    assert ann.step("finished", "one", outcome="succeeded")["last_upgrade"]["facts"] == {"a": 1}
+    assert lock_of(ann) is None
+
+
+def test_the_second_operator_is_refused_and_changes_nothing(ann: Operator) -> None:
+    ann.begin("one")
+    bob = Operator(ann.directory, "bob")
+    before = (ann.directory / "journal.json").read_bytes(), lock_of(ann)
+    for state in ("planned", "begun"):
+        with pytest.raises(EcommusError, match=r"ann@ctl .* for the run one"):
+            bob.step(state, "two")
+    for state in ("entered", "noted", "finished"):
+        with pytest.raises(EcommusError, match="lost the lock"):
+            bob.step(state, "one", phase="stage", outcome="failed")
+    assert ((ann.directory / "journal.json").read_bytes(), lock_of(ann)) == before
+    ann.step("entered", "one", phase="stage")
+
+
+def test_a_take_over_is_written_down_and_the_former_holder_is_out(ann: Operator) -> None:
+    ann.begin("one")
+    ann.step("entered", "one", phase="quiesce")
+    bob = Operator(ann.directory, "bob")
+    bob.begin("two", take_lock="one")
+    run = Journal.load(str(ann.directory)).run("one")
+    assert run["taken_over"][0]["by"].startswith("bob@ctl") and "ann@ctl" in run["taken_over"][0]["because"]
+    with pytest.raises(EcommusError) as caught:
+        ann.step("entered", "one", phase="snapshot")
+    assert caught.value.details["lock_lost"] is True
+    assert "run" not in caught.value.details
+
+
+def test_check_mode_writes_nothing(ann: Operator) -> None:
+    ann.step("planned", "one", check=True)
+    ann.step("begun", "one", check=True)
+    assert not ann.directory.exists()
+
+
+def test_a_full_disk_leaves_the_run_for_the_way_back(ann: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    ann.begin("one")
+
+    def full(_journal: Journal) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(_journal.Journal, "save", full)
+    with pytest.raises(EcommusError, match="No space left") as caught:
+        ann.step("noted", "one", facts={"schema_touched": True})
+    assert caught.value.details["run"]["facts"] == {"schema_touched": True}
+    with pytest.raises(EcommusError) as refused:
+        ann.step("begun", "one")
+    assert "run" not in refused.value.details
+
+
+def test_the_first_facts_survive(ann: Operator) -> None:
+    ann.begin("one", facts={"processes": ["workers"], "bump": "minor"})
+    ann.step("entered", "one", phase="quiesce")
+    ann.step("noted", "one", facts={"env_backup": "/b"})
+    ann.killed()
+    ann.begin("two", "one", source={"version": "v2"}, facts={"processes": []})
+    run = Journal.load(str(ann.directory)).run("one")
+    assert run["facts"] == {"processes": ["workers"], "bump": "minor", "env_backup": "/b"}
+    assert run["from"] == {"version": "v1"}
+    assert [phase["status"] for phase in run["phases"]] == ["interrupted"]
+
+
+def test_a_tag_that_moved_meanwhile_is_refused(ann: Operator) -> None:
+    ann.begin("one")
+    ann.step("entered", "one", phase="quiesce")
+    with pytest.raises(EcommusError, match="going to"):
+        ann.killed().begin("two", "one", target={"version": "v2", "commit": "other"})
+
+
+def test_a_failed_way_back_blocks_upgrades_until_it_is_dealt_with(ann: Operator) -> None:
+    ann.begin("one")
+    ann.step("entered", "one", phase="migrate")
+    ann.step("finished", "one", outcome="rollback_failed", facts={"failure": "no disk. Remedy: buy one", "snapshot": {"path": "/s.dump"}})
+    with pytest.raises(EcommusError, match=r"way back of the run one \(v1 to v2\) failed .*no disk .*/s\.dump.*acknowledge=one"):
+        ann.step("planned", "two")
+    with pytest.raises(EcommusError):
+        ann.step("planned", "two", acknowledged="other")
+    assert ann.step("planned", "two", operation="rollback")["plan"]["undoes"]["id"] == "one"
+    ann.begin("two", acknowledged="one")
+    ann.step("finished", "two", outcome="rolled_back")
+    ann.begin("three")
+
+
+def test_a_rollback_that_succeeded_lifts_the_block(ann: Operator) -> None:
+    ann.begin("one")
+    ann.step("finished", "one", outcome="rollback_failed")
+    ann.begin("two", operation="rollback")
+    ann.step("finished", "two", outcome="succeeded")
+    ann.begin("three")
+
+
+def test_a_failed_rollback_undoes_the_same_upgrade_again(ann: Operator) -> None:
+    ann.begin("one")
+    ann.step("finished", "one", outcome="succeeded")
+    ann.begin("two", operation="rollback")
+    ann.step("finished", "two", outcome="rollback_failed")
+    plan = ann.step("planned", "three", operation="rollback")["plan"]
+    assert (plan["run_id"], plan["undoes"]["id"], plan["halfway"]) == ("three", "one", True)
+
+
+def test_an_interrupted_rollback_is_taken_up_and_stands_before_upgrades(ann: Operator) -> None:
+    ann.begin("one")
+    ann.step("finished", "one", outcome="succeeded")
+    ann.begin("two", operation="rollback")
+    ann.step("entered", "two", phase="quiesce")
+    ann.killed()
+    with pytest.raises(EcommusError, match=r"rollback two was interrupted .* run rollback\.yml"):
+        ann.step("planned", "three", "two")
+    assert ann.begin("three", "two", operation="rollback")["run_id"] == "two"
+
+
+def test_there_is_nothing_to_undo_twice(ann: Operator) -> None:
+    assert ann.step("planned", "zero", operation="rollback")["plan"]["undoes"] == {}
+    ann.begin("one")
+    ann.step("finished", "one", outcome="succeeded")
+    ann.begin("two", operation="rollback")
+    ann.step("finished", "two", outcome="succeeded")
+    assert ann.step("planned", "three", operation="rollback")["plan"]["direction"] == "none"
+
+
+@given(
+    done=st.integers(0, len(PHASES)),
+    way_back=st.booleans(),
+    command=st.sampled_from(["same", "other", "rollback"]),
+)
+@settings(deadline=None)
+def test_after_a_kill_anywhere_the_next_command_is_right(done: int, way_back: bool, command: str) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        ann = Operator(Path(directory) / "state")
+        ann.begin("one", facts={"plugins": "before"})
+        for phase in PHASES[:done]:
+            ann.step("entered", "one", phase=phase)
+        if way_back:
+            ann.step("entered", "one", phase=_journal.WAY_BACK)
+        with pytest.raises(EcommusError, match="holds the lock"):
+            ann.killed().begin("early")  # nobody has said that the first process is gone
+        harmless = done <= 1
+        if command == "rollback":
+            assert ann.begin("two", "one", operation="rollback")["undoes"]["id"] == "one"
+        elif command == "same":
+            plan = ann.begin("two", "one")
+            assert (plan["run_id"], plan["touched"]) == ("one", not harmless)
+            assert plan["direction"] == ("back" if way_back else "forward")
+        elif harmless:
+            assert ann.begin("two", "one", target={"version": "v3"})["run_id"] == "two"
+        else:
+            with pytest.raises(EcommusError, match=r"finish it with -e version=v2, or undo it with rollback\.yml"):
+                ann.begin("two", "one", target={"version": "v3"})
+        journal = Journal.load(str(ann.directory))
+        assert journal.run("one")["facts"] == {"plugins": "before"}
+        assert len([run for run in journal.runs if run["outcome"] == _journal.OPEN]) == 1
