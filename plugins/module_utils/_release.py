@@ -18,6 +18,8 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._layout import Path
 # How far a release directory is prepared, in order; kept in its marker so that an interrupted run goes on there.
 STAGES = ("checked_out", "installed", "built")
 
+REMOVED = ".removed"  # the end of the name of a release that is being removed
+
 
 def notes_path(version: str) -> str:
     """Where a tag keeps the notes of its release."""
@@ -128,6 +130,15 @@ def remove(paths: Paths, directory: str) -> bool:
 
 
 def _remove(paths: Paths, directory: str) -> None:
+    shutil.rmtree(set_aside(paths, directory))
+
+
+def set_aside(paths: Paths, directory: str) -> str:
+    """Rename a release that nothing uses, so that a removal which is stopped leaves no half release that counts as prepared.
+
+    :returns: the name that it has then.
+    :raises EcommusError: when it is live or in use.
+    """
     if os.path.dirname(os.path.normpath(directory)) != os.path.normpath(paths.releases):
         raise EcommusError(f"{directory} is not a release in {paths.releases}", "name the directory of a release")
     if os.path.realpath(paths.current) == os.path.realpath(directory):
@@ -137,4 +148,9 @@ def _remove(paths: Paths, directory: str) -> None:
         raise EcommusError(
             f"{directory} is used by the processes {', '.join(map(str, users))} and stays", "stop or replace them first", pids=users
         )
-    shutil.rmtree(directory)
+    aside = directory.removesuffix(REMOVED) + REMOVED
+    if directory != aside:
+        if os.path.lexists(aside):
+            shutil.rmtree(aside)
+        os.rename(directory, aside)
+    return aside

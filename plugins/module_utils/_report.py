@@ -49,13 +49,20 @@ def outcome(operation: str, run: t.Mapping[str, t.Any], failure: str) -> str:
 
 
 def build(
-    host: str, operation: str, run: t.Mapping[str, t.Any], prober: t.Mapping[str, t.Any], failure: str, version: str
+    host: str,
+    operation: str,
+    run: t.Mapping[str, t.Any],
+    prober: t.Mapping[str, t.Any],
+    failure: str,
+    version: str,
+    pruned: t.Mapping[str, t.Any] | None = None,
 ) -> dict[str, t.Any]:
     """The report as data.
 
     :param run: the run as the journal has it; empty when none was opened.
     :param prober: what the prober returned; empty when none ran.
     :param version: what runs when no run was opened.
+    :param pruned: what the module prune returned, where it was called.
     """
     source, target = run.get("from", {}), run.get("to", {})
     totals = prober.get("totals", {})
@@ -77,6 +84,8 @@ def build(
         "requests_failed": totals.get("failed"),
         "services": services,
         "snapshot": run.get("facts", {}).get("snapshot", {}).get("path"),
+        "rollback_available_until": (pruned or {}).get("rollback_available_until"),
+        "bytes_kept": (pruned or {}).get("bytes_kept"),
         "problem": problem.rstrip("."),
         "remedy": remedy,
         "evidence": {"run": dict(run), "prober": dict(prober)},

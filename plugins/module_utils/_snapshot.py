@@ -140,10 +140,15 @@ def sha256(path: str) -> str:
     return digest.hexdigest()
 
 
+def files_of(path: str) -> tuple[str, str, str]:
+    """The files of a snapshot, in the order of their removal: the manifest first, last what a killed run may have left of it."""
+    return manifest_path(path), path, path + ".partial"
+
+
 def remove(path: str) -> bool:
-    """Remove a snapshot, manifest first, and what a killed run left of it; returns whether there was anything."""
+    """Remove a snapshot and what a killed run left of it; returns whether there was anything."""
     found = False
-    for name in (manifest_path(path), path, path + ".partial"):
+    for name in files_of(path):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
             found = True

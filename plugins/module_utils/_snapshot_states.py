@@ -88,7 +88,7 @@ def absent(request: Request) -> Answer:
     if request.database:
         gone += _drop(request)
     if request.path:
-        files = [name for name in (request.path, snapshot.manifest_path(request.path), request.path + ".partial") if os.path.exists(name)]
+        files = [name for name in snapshot.files_of(request.path) if os.path.exists(name)]
         gone += files
         if not request.check:
             snapshot.remove(request.path)

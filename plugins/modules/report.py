@@ -38,6 +38,10 @@ options:
     description: What M(mdlabs.ecommus.uptime_prober) returned; empty when none ran.
     type: dict
     default: {}
+  pruned:
+    description: What M(mdlabs.ecommus.prune) returned; empty when it was not called.
+    type: dict
+    default: {}
   failure:
     description: Why the run failed; empty when it did not.
     type: str
@@ -78,6 +82,8 @@ ecommus_report:
     requests_failed: {description: How many of them failed., type: int}
     services: {description: The same per service., type: dict}
     snapshot: {description: Path of the snapshot on the host., type: str}
+    rollback_available_until: {description: Until when the way back over the standby database is kept., type: str}
+    bytes_kept: {description: Bytes on the host that are kept to be able to go back., type: int}
     problem: {description: What went wrong., type: str}
     remedy: {description: What to do about it., type: str}
     report: {description: Path of the file on the controller., type: str}
@@ -93,7 +99,8 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._argspec import run
 
 def main(module: AnsibleModule) -> dict[str, t.Any]:
     given = module.params
-    report = _report.build(given["host"], given["operation"], given["run"], given["prober"], given["failure"], given["version"])
+    keys = ("host", "operation", "run", "prober", "failure", "version", "pruned")
+    report = _report.build(*(given[key] for key in keys))
     path = os.path.join(given["directory"], "report.json") if module.check_mode else _report.write(report, given["directory"])
     short = {key: value for key, value in report.items() if key != "evidence"}
     # A report is a record of the run, not a change of the shop.
@@ -109,6 +116,7 @@ if __name__ == "__main__":
             "operation": {"type": "str", "choices": ["upgrade", "rollback"], "required": True},
             "run": {"type": "dict", "default": {}},
             "prober": {"type": "dict", "default": {}},
+            "pruned": {"type": "dict", "default": {}},
             "failure": {"type": "str", "default": ""},
             "version": {"type": "str", "default": ""},
         },
