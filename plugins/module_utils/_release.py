@@ -55,8 +55,6 @@ def reached(directory: str, commit: str, stage: str) -> bool:
     return bool(marker.get("commit") == commit and have in STAGES and STAGES.index(have) >= STAGES.index(stage))
 
 
-def check_out(paths: Paths, directory: str, remote: str, version: str, commit: str, shared_paths: t.Sequence[str]) -> bool:
-    """Make *directory* a checkout of *commit* with the shop's own files linked in; true when something was done."""
 def wait_for_earlier(directory: str, timeout: float) -> None:
     """Wait until what an interrupted run has left at work in *directory* has ended: it lives on when only its controller was killed.
 
@@ -84,6 +82,8 @@ def wait_for_earlier(directory: str, timeout: float) -> None:
     time.sleep(1)  # for the one that waited for them to write down how far it came
 
 
+def check_out(paths: Paths, directory: str, remote: str, version: str, commit: str, shared_paths: t.Sequence[str]) -> bool:
+    """Make *directory* a checkout of *commit* with the shop's own files linked in; true when something was done."""
     if reached(directory, commit, "checked_out"):
         return bool(_layout.share(paths, directory, shared_paths))
     if os.path.lexists(directory):
