@@ -68,11 +68,13 @@ def run(
     timeout: float,
     secrets: t.Iterable[str] = (),
     stdin: str | None = None,
+    niceness: int = 0,
 ) -> Result:
     """Run *argv* to its end and return what it said; the exit code is the caller's to judge.
 
     :param env: the whole environment; see :func:`clean_environment`.
     :param timeout: seconds; after it the program and all that it started are killed.
+    :param niceness: how far it steps back behind the other processes of the host, as nice(1).
     :raises EcommusError: when the program is missing or did not end in time.
     """
     name = os.path.basename(argv[0])
@@ -89,6 +91,10 @@ def run(
             errors="replace",
         ) as process:
             try:
+                if niceness:
+                    # Not in the child before it starts (preexec_fn): that may hang where threads run.
+                    with contextlib.suppress(ProcessLookupError):
+                        os.setpriority(os.PRIO_PROCESS, process.pid, niceness)
                 output, error = process.communicate(stdin, timeout=timeout)
             except subprocess.TimeoutExpired:
                 _kill_group(process)
