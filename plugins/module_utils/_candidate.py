@@ -28,6 +28,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2 import Pm2
 
 HOST = "127.0.0.1"
 _POLL = 0.1  # seconds between two looks at a candidate
+_LEAST_PATIENCE = 15.0  # seconds
 _TRIES = 3  # bad answers in a row that a candidate is forgiven once it is up
 _PAUSE = 0.5  # seconds between two requests to the same candidate
 _TELLING = re.compile(r"error|refus|fail|cannot|missing|exception", re.IGNORECASE)
@@ -171,7 +172,8 @@ def _prove_group(trial: Trial, group: list[Candidate]) -> None:
 
 def _await(candidate: Candidate, child: _candidate_process.Child, trial: Trial) -> None:
     """Wait until the candidate is up and has given each answer."""
-    deadline = child.started + trial.timeout
+    patience = _patience(candidate.definition, trial.timeout)
+    deadline = child.started + patience
     while True:
         _check_lives(candidate, child, "crashed", "crashed at boot")
         candidate.pids = tuple(_process.listening_pids(candidate.port, child.pids()))
@@ -182,7 +184,7 @@ def _await(candidate: Candidate, child: _candidate_process.Child, trial: Trial) 
             what = "does not report that it is ready" if candidate.pids else f"does not listen on the side port {candidate.port}"
             raise candidate.failure(
                 "hung",
-                f"hangs at boot: it {what} within {trial.timeout:g} s",
+                f"hangs at boot: it {what} within {patience:g} s",
                 f"nothing live was touched; report it to the vendor. Does it take its port from {trial.port_variable} (port_variable)?",
             )
         time.sleep(_POLL)
@@ -195,6 +197,11 @@ def _await(candidate: Candidate, child: _candidate_process.Child, trial: Trial) 
         patient = number == 0 and not candidate.definition.wait_ready
         _answer(candidate, child, route, deadline if patient else 0.0)
     candidate.boot_seconds = time.monotonic() - child.started
+
+
+def _patience(definition: _definition.Definition, timeout: float) -> float:
+    """Seconds to boot. One that needs longer than its ``listen_timeout`` would fail when it is to go live, too."""
+    return min(timeout, max(_LEAST_PATIENCE, definition.listen_timeout)) if definition.wait_ready else timeout
 
 
 def _answer(candidate: Candidate, child: _candidate_process.Child, route: Route, deadline: float) -> None:

@@ -9,14 +9,17 @@ import dataclasses
 import os
 import typing as t
 
-from ansible_collections.mdlabs.ecommus.plugins.module_utils import _ecosystem
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _ecosystem, _pm2_table
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2 import Pm2
 
 
 @dataclasses.dataclass(frozen=True)
 class Definition:
-    """All that it takes to start a process without pm2. ``environment`` is the whole one, secrets and all."""
+    """All that it takes to start a process without pm2. ``environment`` is the whole one, secrets and all.
+
+    ``listen_timeout`` is for how many seconds pm2 waits until the process is ready.
+    """
 
     name: str
     exec_mode: str
@@ -26,6 +29,7 @@ class Definition:
     args: tuple[str, ...]
     cwd: str
     wait_ready: bool
+    listen_timeout: float
     environment: t.Mapping[str, str] = dataclasses.field(repr=False)
 
     @property
@@ -61,6 +65,7 @@ def _definition(pm2: Pm2, app: t.Mapping[str, t.Any], file: str) -> Definition |
         args=tuple(map(str, app["args"])),
         cwd=str(app["cwd"]),
         wait_ready=app.get("wait_ready") in (True, "true"),
+        listen_timeout=float(app.get("listen_timeout") or _pm2_table.DEFAULT_LISTEN_TIMEOUT_MS) / 1000,
         environment=app["env"],
     )
 

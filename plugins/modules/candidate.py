@@ -124,7 +124,9 @@ options:
     elements: path
     default: []
   timeout:
-    description: Seconds for one service to listen and to be ready.
+    description:
+      - Seconds for one service to listen and to be ready.
+      - For a service with C(wait_ready) its C(listen_timeout) goes first, if shorter and at least 15 seconds. It could not go live later.
     type: float
     default: 60
   stable_seconds:
