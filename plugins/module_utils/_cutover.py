@@ -24,6 +24,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2 import Pm2
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2_table import Entry
 
 _START_MARGIN = 20.0  # seconds for node, pm2 and a busy host on top of listen_timeout
+_CALM = 1.5  # seconds without a new start of a crashing process until it counts as gone
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,7 +217,7 @@ def _take_back(pm2: Pm2, services: t.Sequence[Service], known: t.Collection[int]
     fresh = _fresh(pm2, services, known)
     _pm2_logs.note(pm2, error, [entry for entry in fresh if entry.name == error.details.get("process")], since)
     with contextlib.suppress(EcommusError):
-        _ending.delete(pm2, fresh)
+        _ending.delete(pm2, fresh, quiet=_CALM)
     living = {(entry.pm_id, entry.pid) for entry in pm2.table() if entry.online}
     error.details["old_untouched"] = all((entry.pm_id, entry.pid) in living for service in services for entry in service.old)
     error.details["left_over"] = [entry.pm_id for entry in _fresh(pm2, services, known)]

@@ -47,19 +47,22 @@ def stop(pm2: Pm2, entries: t.Sequence[Entry]) -> None:
             )
 
 
-def delete(pm2: Pm2, entries: t.Sequence[Entry]) -> list[int]:
+def delete(pm2: Pm2, entries: t.Sequence[Entry], *, quiet: float = 0.1) -> list[int]:
     """Stop *entries*, all at once, and take them out of pm2's table; the process ids of those that pm2 had to kill.
 
+    :param quiet: seconds for which they must stay out of the table: pm2 may start a crashing process once more while it is being
+        deleted (Unitech/pm2 issue 6129).
     :raises EcommusError: when one is still there afterwards, in the table or in /proc.
     """
     killed: list[int] = []
-    for _ in range(2):  # pm2 may start a crashing process once more while it is being deleted: Unitech/pm2 issue 6129
+    seen = list(entries)
+    for _ in range(3):
         left = _still_listed(pm2, entries)
-        if not left:
-            break
         killed += _end(pm2, "delete", left)
-        time.sleep(0.1)
-    bury(pm2, entries)
+        seen += left
+        if _stay_away(pm2, entries, quiet):
+            break
+    bury(pm2, seen)
     for entry in _still_listed(pm2, entries):
         raise EcommusError(
             f"{entry.name} (id {entry.pm_id}) is still in pm2's table after `pm2 delete`",
@@ -82,6 +85,15 @@ def bury(pm2: Pm2, entries: t.Collection[Entry]) -> None:
 def _still_listed(pm2: Pm2, entries: t.Collection[Entry]) -> list[Entry]:
     ids = {entry.pm_id for entry in entries}
     return [line for line in pm2.table() if line.pm_id in ids]
+
+
+def _stay_away(pm2: Pm2, entries: t.Collection[Entry], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not _still_listed(pm2, entries):
+        if time.monotonic() > deadline:
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def _end(pm2: Pm2, action: str, entries: t.Sequence[Entry]) -> list[int]:
