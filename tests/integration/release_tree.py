@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +102,7 @@ def install_drivers(tools: Path) -> None:
     if not (DRIVERS / "node_modules" / "postgres").is_dir():
         DRIVERS.mkdir(parents=True, exist_ok=True)
         command = [tools / "npm", "install", "--no-audit", "--no-fund", "--prefix", DRIVERS, "pg@8", "postgres@3"]
-        env = {"PATH": f"{tools}:/usr/local/bin:/usr/bin:/bin", "HOME": str(DRIVERS)}
+        env = {**os.environ, "PATH": f"{tools}:/usr/local/bin:/usr/bin:/bin", "npm_config_cache": str(DRIVERS / "cache")}
         subprocess.run(command, check=True, capture_output=True, timeout=180, cwd=DRIVERS, env=env)
 
 
