@@ -19,6 +19,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2 import Pm2
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2_table import Entry
 
 _MARGIN = 10.0  # seconds for pm2 itself on top of a process's own time to end
+_CLOCK = 0.05  # seconds; the kernel counts start times in hundredths of a second
 _KILLED = re.compile(r"Process with pid (\d+) still alive after \d+ms, sending SIGKILL")  # pm2 7.0.4 lib/God/Methods.js processIsDead
 
 
@@ -55,14 +56,14 @@ def delete(pm2: Pm2, entries: t.Sequence[Entry], *, quiet: float = 0.1) -> list[
     :raises EcommusError: when one is still there afterwards, in the table or in /proc.
     """
     killed: list[int] = []
-    seen = list(entries)
+    seen, began = list(entries), time.time()
     for _ in range(3):
         left = _still_listed(pm2, entries)
         killed += _end(pm2, "delete", left)
         seen += left
         if _stay_away(pm2, entries, quiet):
             break
-    bury(pm2, seen)
+    bury(pm2, seen, since=began)
     for entry in _still_listed(pm2, entries):
         raise EcommusError(
             f"{entry.name} (id {entry.pm_id}) is still in pm2's table after `pm2 delete`",
@@ -72,10 +73,17 @@ def delete(pm2: Pm2, entries: t.Sequence[Entry], *, quiet: float = 0.1) -> list[
     return killed
 
 
-def bury(pm2: Pm2, entries: t.Collection[Entry]) -> None:
-    """Kill those of *entries* that live on as orphans: still children of the daemon, but unknown to its table."""
+def bury(pm2: Pm2, entries: t.Collection[Entry], *, since: float | None = None) -> None:
+    """Kill what lives on of *entries* as orphans: still children of the daemon, but unknown to its table.
+
+    :param since: seconds since the epoch; orphans that started after it are meant too. When pm2 7 is told to delete a process that has
+        not said yet that it is ready, it takes the end of it for a crash, starts it again and forgets the new one (pm2 7.0.4
+        lib/God.js executeApp: an exit before the ready callback sets the status back to online, and handleExit restarts).
+    """
     pids = {entry.pid for entry in entries}
-    orphans = [orphan.pid for orphan in pm2.orphans() if orphan.pid in pids]
+    first, second = pm2.orphans(), {orphan.pid for orphan in pm2.orphans()}  # twice: a restart between two readings is none
+    meant = [o.pid for o in first if o.pid in pids or (since is not None and o.started >= since - _CLOCK)]
+    orphans = [pid for pid in meant if pid in second]
     for pid in orphans:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

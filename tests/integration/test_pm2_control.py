@@ -206,6 +206,22 @@ def test_deleted_is_gone(pm2_home: Shop) -> None:
     assert not ask(pm2_home, state="deleted", name=["api"])["changed"]
 
 
+def test_a_process_that_is_deleted_before_it_is_ready_leaves_no_orphan(pm2_home: Shop) -> None:
+    pm2_home.pm2("ping")
+    pm2_home.release("r1", "hang")
+    pm2_home.define("api", "cluster", PORT, 1)
+    starting = threading.Thread(target=api, args=(pm2_home, 1))
+    starting.start()
+    deadline = time.monotonic() + 10
+    while not (found := ask(pm2_home)["processes"]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.3)
+    assert found and ask(pm2_home, state="deleted", name=["api"])["changed"]
+    starting.join(20)
+    daemon = int((pm2_home.home / "pm2.pid").read_text())
+    assert ask(pm2_home)["processes"] == [] and _process.children(daemon) == []
+
+
 # ---------------------------------------------------------------- replace
 
 
