@@ -97,6 +97,7 @@ def test_describes_modes_counts_and_paths_but_no_environment(pm2_home: Shop) -> 
     assert "s3cret" not in str(answer)
 
 
+@pytest.mark.exhaustive
 def test_the_process_behind_a_port_is_found_in_cluster_and_fork_mode(pm2_home: Shop) -> None:
     api(pm2_home)
     pm2_home.define("admin", "fork", PORT + 1)
@@ -369,12 +370,11 @@ def test_fork_mode_is_replaced_in_place_with_the_gap_measured(pm2_home: Shop, pi
     assert 100 < answer["replaced"][0]["gap_ms"] < 5000
 
 
-@pytest.mark.parametrize(
-    ("address", "releases"), some(("127.0.0.1", 1), ("127.0.0.1", 2), ("0.0.0.0", 2), ("::", 2))
-)  # the second time the port is shared already
-def test_fork_mode_shares_its_port_and_loses_nothing(pm2_home: Shop, address: str, releases: int) -> None:
+@pytest.mark.exhaustive  # test_several_names_are_proven_and_changed_together does it once
+@pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0", "::"])
+def test_fork_mode_shares_its_port_and_loses_nothing(pm2_home: Shop, address: str) -> None:
     api(pm2_home, None, "fork", env={"LISTEN": address})
-    for release in ("r2", "r3")[:releases]:
+    for release in ("r2", "r3"):  # the second time the port is shared already
         pm2_home.release(release, "slow")
         pm2_home.switch(release)
         (before,) = online(pm2_home, "api")
@@ -449,6 +449,7 @@ def test_several_names_are_proven_and_changed_together(pm2_home: Shop, monkeypat
     with hammers[0], hammers[1], hammers[2]:
         answer = replace(pm2_home, name=list(urls), health_urls=urls, fork_strategy="auto", stable_seconds=2)
     assert [hammer.failures for hammer in hammers] == [[], [], []]
+    assert answer["replaced"][1]["strategy"] == ("shared port" if second == "fork" else "overlap all")
     assert [outcome["name"] for outcome in answer["replaced"]] == answer["done"] == ["api", "admin", "store"]
     assert {get(PORT + number)["release"] for number in range(3)} == {"r2"} and answer["names"]["api"]["online"] == 2
     assert [seconds for seconds in waits if seconds] == [2, 0.5]  # once for all, before and after the old ones go
@@ -483,6 +484,7 @@ def test_one_at_a_time_stops_at_the_first_failure(pm2_home: Shop) -> None:
     assert online(pm2_home, "api") != before["api"] and online(pm2_home, "store") == before["store"]
 
 
+@pytest.mark.exhaustive
 def test_a_late_crash_of_one_name_is_told_when_several_are_started(pm2_home: Shop) -> None:
     api(pm2_home, 1)
     pm2_home.pm2("stop", "api")
