@@ -8,9 +8,11 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import fcntl
 import json
 import os
 import tempfile
+import time
 import typing as t
 
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
@@ -64,6 +66,23 @@ def link_atomic(target: str, link: str) -> None:
     os.symlink(target, temporary)
     os.replace(temporary, link)
     fsync_directory(os.path.dirname(link))
+
+
+def hold(descriptor: int, timeout: float, busy: EcommusError) -> None:
+    """Take the kernel's lock on an open file or directory (flock(2)); it is let go when the last process closes it, however that ends.
+
+    :param timeout: seconds to wait.
+    :raises EcommusError: *busy*, when another process keeps it for longer.
+    """
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise busy from None
+            time.sleep(0.05)
 
 
 def exchange(first: str, second: str) -> None:

@@ -16,12 +16,11 @@ failed and was undone), ``rollback_failed`` (it could not be undone, or not by a
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import json
 import os
 import typing as t
 
-from ansible_collections.mdlabs.ecommus.plugins.module_utils import _files
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _clock, _files
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 
 SCHEMA = 1
@@ -31,11 +30,6 @@ WAY_BACK = "way_back"  # the phase in which an upgrade that failed is undone
 _HARMLESS = frozenset(["preflight", "stage", WAY_BACK])
 
 Run = dict[str, t.Any]
-
-
-def now() -> str:
-    """The time in UTC, to the second, as every record of this collection writes it."""
-    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def phases_of(run: t.Mapping[str, t.Any]) -> list[str]:
@@ -134,7 +128,15 @@ class Journal:
                 self.finish(run, INTERRUPTED)
         known = next((run for run in self.runs if run["id"] == run_id), None)
         if known is None:
-            known = {"id": run_id, "operation": operation, "started": now(), "finished": None, "outcome": OPEN, "phases": [], "facts": {}}
+            known = {
+                "id": run_id,
+                "operation": operation,
+                "started": _clock.now(),
+                "finished": None,
+                "outcome": OPEN,
+                "phases": [],
+                "facts": {},
+            }
             self.runs.append(known)
         elif known["outcome"] != OPEN:
             raise EcommusError(f"the run {run_id} has ended", "run again")
@@ -156,15 +158,15 @@ class Journal:
     def enter(run: Run, phase: str) -> None:
         """Note that *phase* begins, and that the one before it is done, or has failed when the way back begins."""
         Journal._end_phase(run, "failed" if phase == WAY_BACK else "done")
-        run["phases"].append({"name": phase, "started": now(), "finished": None, "status": OPEN})
+        run["phases"].append({"name": phase, "started": _clock.now(), "finished": None, "status": OPEN})
 
     @staticmethod
     def finish(run: Run, outcome: str) -> None:
         """Close *run*; a phase that is still open has failed unless the run, or its way back, succeeded."""
         Journal._end_phase(run, {SUCCEEDED: "done", "rolled_back": "done", INTERRUPTED: INTERRUPTED}.get(outcome, "failed"))
-        run["outcome"], run["finished"] = outcome, now()
+        run["outcome"], run["finished"] = outcome, _clock.now()
 
     @staticmethod
     def _end_phase(run: Run, status: str) -> None:
         if run["phases"] and run["phases"][-1]["status"] == OPEN:
-            run["phases"][-1].update(status=status, finished=now())
+            run["phases"][-1].update(status=status, finished=_clock.now())

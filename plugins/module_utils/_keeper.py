@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import typing as t
 
-from ansible_collections.mdlabs.ecommus.plugins.module_utils import _journal, _lock, _resume
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _clock, _journal, _lock, _resume
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._journal import Journal, Run
 
@@ -70,14 +70,14 @@ class Keeper:
         if state == "begun":
             because = self._judge(journal)
             self._plan_again(journal)
-            holder = _lock.Holder(run_id, self.claim.controller, self.claim.boot_id, _journal.now())
+            holder = _lock.Holder(run_id, self.claim.controller, self.claim.boot_id, _clock.now())
             with _written(self.lock.path):
                 self.lock.write(holder)
         else:
             self.lock.check(run_id, self.claim.controller)
         run = self._step(journal, state)
         if because:
-            run.setdefault("taken_over", []).append({"at": _journal.now(), "by": str(self.claim.controller), "because": because})
+            run.setdefault("taken_over", []).append({"at": _clock.now(), "by": str(self.claim.controller), "because": because})
         # A way back needs the run also when the disk is full, but not before it has begun.
         with _written(journal.path, **({} if state == "begun" else {"run": run})):
             journal.save()
@@ -112,7 +112,7 @@ class Keeper:
     def _acknowledge(self, journal: Journal) -> None:
         broken = journal.broken()
         if broken is not None and broken["id"] == self.given["acknowledged"]:
-            broken["facts"]["acknowledged"] = {"at": _journal.now(), "by": str(self.claim.controller)}
+            broken["facts"]["acknowledged"] = {"at": _clock.now(), "by": str(self.claim.controller)}
 
     def _judge(self, journal: Journal) -> str:
         """Why the lock changes hands; empty when nobody loses it.

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import os
 import time
@@ -121,21 +120,12 @@ class Lock:
     @contextlib.contextmanager
     def guard(self) -> t.Iterator[None]:
         """Keep every other process from reading, judging and writing lock and journal at the same time.
-
-        The kernel lets go of it when the process ends, however it ends.
         """
         os.makedirs(self.directory, mode=0o700, exist_ok=True)
         descriptor = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            deadline = time.monotonic() + _GUARD_TIMEOUT
-            while True:
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise EcommusError(f"another process keeps {self.directory} busy", "see who with fuser, then run again") from None
-                    time.sleep(0.05)
+            busy = EcommusError(f"another process keeps {self.directory} busy", "see who with fuser, then run again")
+            _files.hold(descriptor, _GUARD_TIMEOUT, busy)
             yield
         finally:
             os.close(descriptor)

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import json
 import os
 import shutil
 import time
 import typing as t
 
-from ansible_collections.mdlabs.ecommus.plugins.module_utils import _pm2_rpc, _pm2_table, _process
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _files, _pm2_rpc, _pm2_table, _process
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._command import Result, clean_environment, run
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 
@@ -185,17 +184,8 @@ class Pm2:
         """
         descriptor = os.open(os.path.join(self.home, "ecommus.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            deadline = time.monotonic() + timeout
-            while True:
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise EcommusError(
-                            f"another run is changing the processes of {self.home}", "wait until it has ended, then run this again"
-                        ) from None
-                    time.sleep(0.2)
+            busy = EcommusError(f"another run is changing the processes of {self.home}", "wait until it has ended, then run this again")
+            _files.hold(descriptor, timeout, busy)
             yield
         finally:
             os.close(descriptor)

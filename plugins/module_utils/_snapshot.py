@@ -19,6 +19,7 @@ import threading
 import time
 import typing as t
 
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _clock
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _database as database
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _fingerprint as fingerprint
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _postgres as postgres
@@ -277,7 +278,7 @@ def _circumstances(connection: Session, target: Target) -> dict[str, t.Any]:
         connection, "SELECT schemaname || '.' || relname, n_tup_ins, n_tup_upd, n_tup_del FROM pg_stat_user_tables ORDER BY 1"
     )
     return {
-        "created": timestamp(),
+        "created": _clock.now(),
         "database": target.database,
         "lsn": moment[0],
         "snapshot": moment[1],
@@ -341,8 +342,3 @@ def _fsync(path: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def timestamp() -> str:
-    """Now, in UTC."""
-    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
