@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import ipaddress
+import itertools
 import json
 import socket
 import ssl
@@ -89,7 +90,7 @@ class Request(t.NamedTuple):
     headers: dict[str, str]
     body: t.Any
     server_name: str | None
-    client: tuple[str, int]
+    connection: int  # the server's count; a client's port may come again within a second
 
 
 App = t.Callable[[Request], t.Any]
@@ -110,16 +111,21 @@ def serve(app: App, certificate: Path | None = None, port: int = 0) -> t.Iterato
     """Answer with what *app* returns: ``body``, ``(status, body)`` or ``(status, body, headers)``."""
     asked: list[Request] = []
     names: dict[t.Any, str | None] = {}
+    connections = itertools.count()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
 
+        def setup(self) -> None:
+            super().setup()
+            self.number = next(connections)
+
         def handle_any(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(length)) if length else None
             name = names.get(self.connection)
-            asked.append(Request(self.command, self.path, dict(self.headers), body, name, self.client_address))
+            asked.append(Request(self.command, self.path, dict(self.headers), body, name, self.number))
             reply = app(asked[-1])
             status, content, headers = (*reply, {})[:3] if isinstance(reply, tuple) else (200, reply, {})
             data = content.encode() if isinstance(content, str) else json.dumps(content).encode()

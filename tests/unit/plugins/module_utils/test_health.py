@@ -138,7 +138,7 @@ def test_consecutive_good_answers_that_do_not_fit_into_the_deadline():
 def test_every_attempt_is_a_new_connection():
     with serve(lambda request: "ok") as server:
         only(Probe("p", f"http://{server.address}/"), Patience(consecutive=3, interval=0.01))
-    assert len({request.client[1] for request in server.asked}) == 3
+    assert len({request.connection for request in server.asked}) == 3
 
 
 def test_probe_that_cannot_be_asked_is_not_retried():

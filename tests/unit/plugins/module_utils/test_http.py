@@ -81,8 +81,8 @@ def test_connection_is_kept_until_closed():
         client.request()
         client.close()
         client.request()
-    ports = [request.client[1] for request in server.asked]
-    assert ports[0] == ports[1] != ports[2]
+    first, second, third = (request.connection for request in server.asked)
+    assert first == second != third
 
 
 def test_nothing_but_what_was_asked_for_is_sent(monkeypatch, tmp_path):

@@ -169,6 +169,15 @@ def test_a_release_that_is_not_built_cannot_become_live(paths: _layout.Paths, re
     assert _layout.observe(paths).version == "v1.0.0"
 
 
+def test_a_live_release_that_somebody_else_has_set_up_can_be_activated_again(paths: _layout.Paths, remote: Path) -> None:
+    """A run that was killed before it moved the link goes back to where it is."""
+    _layout.adopt(paths, SHARED)
+    live = _layout.observe(paths).directory
+    Path(live, _layout.MARKER).unlink()
+    assert _layout.activate(paths, live) == live
+    assert _layout.read_marker(live)["prepared"] == "built"
+
+
 def test_the_live_release_is_never_removed(paths: _layout.Paths, remote: Path) -> None:
     _layout.adopt(paths, SHARED)
     new = stage(paths, remote)

@@ -15,13 +15,16 @@ BEFORE = "a@1.0.0  built-in  enabled\nb@2.0.0  premium  enabled\n"
 def test_compared_by_text_and_by_file(call: Call, tmp_path: Path) -> None:
     after = tmp_path / "after.txt"
     after.write_text("a@1.0.1  built-in  enabled\nb@2.0.0  premium  disabled\n")
-    result, _ = call(plugin_inventory, state="compared", before=BEFORE, after=str(after), _ansible_diff=True)
+    result, _ = call(plugin_inventory, state="compared", before=BEFORE, after=str(after), strict=False, _ansible_diff=True)
     assert (result["verdict"], result["changed"]) == ("changed", False)
     assert result["problems"] == ["b is disabled"]
     assert result["bumps"] == [{"name": "a", "from": "1.0.0", "to": "1.0.1", "kind": "patch"}]
     assert result["diff"]["before"] == "a@1.0.0 built-in enabled\nb@2.0.0 premium enabled\n"
     allowed, _ = call(plugin_inventory, state="compared", before=BEFORE, after=str(after), allow=["b"])
     assert allowed["verdict"] == "ok"
+    refused, _ = call(plugin_inventory, state="compared", before=BEFORE, after=str(after))
+    assert refused["failed"]
+    assert "would change: b is disabled. Remedy: " in refused["msg"]
 
 
 def test_a_list_that_is_not_there(call: Call, tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_constant_rate_over_all_targets_as_new_visitors(prober, authority: Autho
     assert abs(api["requests"] - web["requests"]) <= 1
     assert api["requests"] + web["requests"] == totals["requests"] == len(server.asked)
     assert [found["identity"] for found in api["identities"]] == ["v1.3.2"]
-    assert len({request.client[1] for request in server.asked}) == len(server.asked)
+    assert len({request.connection for request in server.asked}) == len(server.asked)
     assert {request.server_name for request in server.asked} == {"api.shop.example", "shop.example"}
 
 
@@ -90,7 +90,7 @@ def test_connections_are_kept_when_asked(prober):
         prober("started", targets=[{"name": "a", "url": f"http://{server.address}/"}], rate=20, keepalive=True)
         wait_for(lambda: len(server.asked) >= 10)
         prober("stopped")
-    assert len({request.client[1] for request in server.asked}) < len(server.asked) / 2
+    assert len({request.connection for request in server.asked}) < len(server.asked) / 2
 
 
 def test_every_kind_of_failure_is_counted_and_grouped(prober, authority):
