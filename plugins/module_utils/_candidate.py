@@ -161,7 +161,8 @@ def _prove_group(trial: Trial, group: list[Candidate]) -> None:
         for candidate in group:
             definition = candidate.definition
             candidate.child = _candidate_process.Child(definition.command, definition.cwd, definition.environment)
-            _await(candidate, candidate.child, trial)
+        for candidate in group:
+            _await(candidate, t.cast("_candidate_process.Child", candidate.child), trial)
         _watch(group, trial)
         _stop(group, trial.stop_timeout)
     finally:

@@ -52,8 +52,14 @@ def update(path: str, values: t.Mapping[str, str], *, only_missing: bool = False
     return dataclasses.replace(change, backup=backup)
 
 
-def restore(path: str, backup: str, *, check: bool = False) -> Change:
-    """Put the content of *backup* back into the file *path*; the backup stays."""
+def restore(path: str, backup: str, *, missing_ok: bool = False, check: bool = False) -> Change:
+    """Put the content of *backup* back into the file *path*; the backup stays.
+
+    :param missing_ok: where there is no backup, *path* was never changed and is left alone.
+    """
+    if missing_ok and not os.path.exists(backup):
+        keys = tuple(_dotenv.read(path))
+        return Change(changed=False, keys_before=keys, keys_after=keys)
     content = _dotenv.load(backup)
     current = _dotenv.load(path) if os.path.exists(path) else None
     change = _difference(_dotenv.parse(current or ""), _dotenv.parse(content), changed=content != current)

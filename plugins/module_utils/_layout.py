@@ -234,12 +234,12 @@ def activate(paths: Paths, release: str) -> str:
 
     :raises EcommusError: when *release* is not a prepared one.
     """
-    if read_marker(release).get("prepared") != "built":
-        raise EcommusError(f"{release} is not a prepared release", "run the upgrade again; it prepares the release first")
     live = observe(paths)
     before = live.directory
     if not read_marker(before):  # set up by somebody else; it was live, so it is complete and may be gone back to
         write_marker(before, version=live.version, commit=live.commit, prepared="built")
+    if read_marker(release).get("prepared") != "built":
+        raise EcommusError(f"{release} is not a prepared release", "run the upgrade again; it prepares the release first")
     if before != os.path.realpath(release):
         _files.link_atomic(os.path.relpath(release, paths.base), paths.current)
     return before

@@ -51,6 +51,10 @@ options:
       - Defaults to a new name beside the file.
       - A backup that exists is not overwritten, so that a run that is tried again keeps what the first attempt found.
     type: path
+  missing_ok:
+    description: With O(state=restored), leave the file alone where there is no O(backup), since it was made before any change.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -115,6 +119,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "values": {"type": "dict", "no_log": True},
     "only_missing": {"type": "bool", "default": False},
     "backup": {"type": "path"},
+    "missing_ok": {"type": "bool", "default": False},
 }
 
 
@@ -124,7 +129,7 @@ def main(module: AnsibleModule) -> dict[str, t.Any]:
     if options["state"] == "described":
         return {"keys": list(_dotenv.read(options["path"])), "added": [], "updated": [], "removed": [], "backup": None}
     if options["state"] == "restored":
-        change = _env_file.restore(options["path"], options["backup"], check=module.check_mode)
+        change = _env_file.restore(options["path"], options["backup"], missing_ok=options["missing_ok"], check=module.check_mode)
     else:
         change = _env_file.update(
             options["path"], values, only_missing=options["only_missing"], backup=options["backup"], check=module.check_mode

@@ -12,7 +12,7 @@ version_added: 0.1.0
 description:
   - With O(state=captured) runs the shop's own C(list-plugins.ts) and returns what it lists.
   - With O(state=compared) compares two lists. Only version bumps pass; a plugin that is missing, older, disabled or otherwise
-    different does not, and a new one passes only if it is allowed.
+    different does not, and a new one passes only if it is allowed. Then the module fails, unless O(strict) is V(false).
   - The product does not document the format of its list. Lines of C(name@version ...), JSON and tables are understood;
     any other line is kept and must be the same in both lists.
 author:
@@ -31,7 +31,7 @@ options:
     choices: [captured, compared]
     default: captured
   root:
-    description: The checkout whose plugins are listed; required with O(state=captured).
+    description: The checkout whose plugins are listed; required with O(state=captured), and with O(state=compared) in place of O(after).
     type: path
   env_file:
     description: The shop's environment file. Defaults to C(.env) in O(root).
@@ -63,7 +63,9 @@ options:
     description: The earlier list, for O(state=compared). The text that the program printed, or a path that begins with a slash.
     type: str
   after:
-    description: The later list, for O(state=compared). The text that the program printed, or a path that begins with a slash.
+    description:
+      - The later list, for O(state=compared). The text that the program printed, or a path that begins with a slash.
+      - Where it is not given, the plugins of O(root) are listed.
     type: str
   allow:
     description: Names of plugins whose differences are reported and pass.
@@ -74,6 +76,10 @@ options:
     description: Whether new plugins pass.
     type: bool
     default: false
+  strict:
+    description: Whether to fail when more than versions went up. Otherwise RV(verdict) tells.
+    type: bool
+    default: true
 """
 
 EXAMPLES = r"""
@@ -82,14 +88,12 @@ EXAMPLES = r"""
     root: /opt/ecommus
     dest: /var/lib/ecommus-upgrade/plugins-before.txt
 
-- name: Compare
+- name: Fail when the live release lacks one of them, or has another one
   mdlabs.ecommus.plugin_inventory:
     state: compared
     before: /var/lib/ecommus-upgrade/plugins-before.txt
-    after: /var/lib/ecommus-upgrade/plugins-after.txt
+    root: /opt/ecommus
     allow: ["@acme/erp"]
-  register: plugins
-  failed_when: plugins.verdict != 'ok'
 """
 
 RETURN = r"""
@@ -112,7 +116,7 @@ unknown:
   sample: []
 raw:
   description: What the program printed, with secrets replaced.
-  returned: with O(state=captured)
+  returned: when the plugins of O(root) were listed
   type: str
 dest:
   description: Where the output was written.
@@ -192,6 +196,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "after": {"type": "str"},
     "allow": {"type": "list", "elements": "str", "default": []},
     "allow_added": {"type": "bool", "default": False},
+    "strict": {"type": "bool", "default": True},
 }
 
 
@@ -201,6 +206,14 @@ def main(module: AnsibleModule) -> dict[str, t.Any]:
 
 def _capture(module: AnsibleModule) -> dict[str, t.Any]:
     options = module.params
+    raw = _listed(options)
+    if options["dest"] and not module.check_mode:
+        write_atomic(options["dest"], raw)
+    return {**_described(_plugins.parse(raw)), "raw": raw, "dest": options["dest"]}
+
+
+def _listed(options: t.Mapping[str, t.Any]) -> str:
+    """What the shop's own program prints."""
     variables = _dotenv.read(options["env_file"] or os.path.join(options["root"], ".env"))
     result = run_script(
         options["root"],
@@ -214,16 +227,22 @@ def _capture(module: AnsibleModule) -> dict[str, t.Any]:
     if result.code != 0 or not result.output.strip():
         problem = f"failed with exit code {result.code}" if result.code else "printed nothing"
         raise EcommusError(f"{options['script']} {problem}", "run it by hand in the checkout and mend what it says", log=result.tail())
-    if options["dest"] and not module.check_mode:
-        write_atomic(options["dest"], result.output)
-    return {**_described(_plugins.parse(result.output)), "raw": result.output, "dest": options["dest"]}
+    return result.output
 
 
 def _compare(options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    before, after = (_plugins.parse(_text(options[side])) for side in ("before", "after"))
+    raw = _text(options["after"]) if options["after"] else _listed(options)
+    before, after = _plugins.parse(_text(options["before"])), _plugins.parse(raw)
     found = _plugins.compare(before, after, allow=options["allow"], allow_added=options["allow_added"])
+    if options["strict"] and found.verdict != "ok":
+        raise EcommusError(
+            f"more than the versions of the plugins would change: {'; '.join(found.problems)}",
+            "have the vendor license or mend what is missing; allow what is meant by name (upgrade_allowed_plugins)",
+            problems=list(found.problems),
+        )
     return {
         **_described(after),
+        **({} if options["after"] else {"raw": raw}),
         **dataclasses.asdict(found),
         "verdict": found.verdict,
         "diff": {"before_header": "plugins before", "after_header": "plugins after", "before": _lines(before), "after": _lines(after)},
@@ -252,4 +271,8 @@ def _lines(listing: _plugins.Listing) -> str:
 
 
 if __name__ == "__main__":
-    run_module(main, ARGUMENTS, required_if=[("state", "captured", ["root"]), ("state", "compared", ["before", "after"])])
+    run_module(
+        main,
+        ARGUMENTS,
+        required_if=[("state", "captured", ["root"]), ("state", "compared", ["before"]), ("state", "compared", ["root", "after"], True)],
+    )

@@ -159,6 +159,11 @@ checks:
     tags: {description: What it is about., type: list, elements: str}
     waiver: {description: The waiver of a check that failed., type: dict}
     facts: {description: Data for the plan that the check came by; absent where there are none., type: dict}
+database:
+  description: Name of the shop's database.
+  returned: always
+  type: str
+  sample: shop_prod
 pending_migrations:
   description:
     - The migrations that the release brings and the database lacks, in the order in which they will be applied.
@@ -209,6 +214,7 @@ def main(module: AnsibleModule) -> dict[str, t.Any]:
         "changed": False,
         "ok": not _preflight.stopping(results),
         "checks": results,
+        "database": subject.database.database,
         "pending_migrations": [name for result in results for name in result.get("facts", {}).get("pending_migrations", [])],
     }
 
