@@ -1,11 +1,12 @@
 # Copyright (c) 2026 MD Labs
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Compares the collection with the documented procedure, on one shop of the lab, in one run.
+"""Compares the collection with the documented procedure, on the shops of the lab, in one run.
 
-Three contenders upgrade the same shop in turn, and roll it back: the procedure typed as a shell script, a playbook of
-stock modules that does the same, and the collection. Before each the shop is reset; during each it is in use. Printed
-are ratios, since a single time says more about the machine than about the contender, and counts.
+Three contenders upgrade the same shops, and roll them back: the procedure typed as a shell script, one shop after the
+other as a person does it, a playbook of stock modules that does the same, and the collection. Before each the shops are
+reset; during each the first one is in use, and what its customers notice is measured. Printed are ratios, since a single
+time says more about the machine than about the contender, and counts.
 
 Exit code 1: the collection took longer than the bar allows, or a contender did not do its work.
 """
@@ -15,7 +16,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import shutil
 import sys
 import tempfile
 import time
@@ -34,7 +34,6 @@ from ecommus_lab.running import RunningShop  # noqa: E402
 from ecommus_lab.tools import environment as lab_environment  # noqa: E402
 from measure import Data, stretch  # noqa: E402
 
-SHOP = "aurora"
 BAR = 1.30  # wall time of the upgrade, ours / documented
 
 # Measured in each: (label, of the upgrade or the rollback, key).
@@ -79,12 +78,13 @@ def main() -> int:
 
 def bench(lab: Lab, scratch: Path, rollback: bool) -> Results:
     """Let each contender do its work; returns what was measured of each."""
-    shop = lab.shop(SHOP)
+    shops = list(lab.shops.values())
+    shop = shops[0]  # the one that is in use
     env = environment(lab)
     _warm_up(lab, shop, scratch)
     results: Results = {}
-    for contender in contenders(lab, shop, scratch):
-        lab.reset([SHOP])
+    for contender in contenders(lab, shops, scratch):
+        lab.reset(keep_files=True)
         if contender.prepare:
             _say(f"{contender.name}: what is done once, not measured")
             run(list(contender.prepare), REPO, env)
@@ -94,7 +94,7 @@ def bench(lab: Lab, scratch: Path, rollback: bool) -> Results:
             _say(f"{contender.name}: {operation}")
             directory = scratch / contender.name / operation
             measured[operation] = stretch(lab, shop, argv, env, REPO, directory)
-            measured[operation]["problems"] = _problems(shop, version, measured[operation]["code"])
+            measured[operation]["problems"] = _problems(shops, version, measured[operation]["code"])
             for problem in measured[operation]["problems"]:
                 _say(f"{contender.name}: {operation}: {problem}")
             if measured[operation]["code"]:
@@ -113,13 +113,15 @@ def _operations(contender: Contender, rollback: bool) -> Iterator[tuple[str, lis
         yield "rollback", list(contender.rollback), FROM
 
 
-def _problems(shop: RunningShop, version: str, code: int) -> list[str]:
+def _problems(shops: list[RunningShop], version: str, code: int) -> list[str]:
     """What is not as it should be after a contender's work, whatever it says itself."""
     found = [f"exit code {code}"] if code else []
-    installed: str = json.loads((shop.root / "package.json").read_text())["version"]
-    if f"v{installed}" != version:
-        found.append(f"v{installed} is installed instead of {version}")
-    return [*found, *shop.wait_healthy(30)]
+    for shop in shops:
+        installed: str = json.loads((shop.root / "package.json").read_text())["version"]
+        if f"v{installed}" != version:
+            found.append(f"{shop.name}: v{installed} is installed instead of {version}")
+        found += [f"{shop.name}: {problem}" for problem in shop.wait_healthy(30)]
+    return found
 
 
 def _warm_up(lab: Lab, shop: RunningShop, scratch: Path) -> None:
@@ -134,7 +136,6 @@ def _warm_up(lab: Lab, shop: RunningShop, scratch: Path) -> None:
     # Over SSH like the contenders, whose npm settings are the host's.
     facts = f"PATH={lab.config.bin}:$PATH NPM_REGISTRY_TOKEN={shop.secrets.npm_token}"
     run(shell(lab, shop, f"cd {directory} && {facts} npm ci --silent"), scratch, lab_environment(lab.config))
-    shutil.rmtree(directory)
 
 
 def ratio(results: Results, contender: str, operation: str, key: str, base: str = "documented") -> float | None:
@@ -198,7 +199,7 @@ def _lab(options: argparse.Namespace) -> Iterator[Lab]:
     """The running lab, or one of our own for this run."""
     config = LabConfig.from_environment()
     began = not config.state_file.exists()
-    lab = Lab.up(config, flavour=options.flavour, shops=[SHOP], orders=options.orders)
+    lab = Lab.up(config, flavour=options.flavour, shops=options.shops, orders=options.orders)
     try:
         yield lab
     finally:
@@ -221,6 +222,7 @@ def _say(text: str) -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--flavour", choices=FLAVOURS, default="full", help="of the lab's shops (%(default)s)")
+    parser.add_argument("--shops", type=lambda text: text.split(","), help="names, where the lab is started now (all)")
     parser.add_argument("--orders", type=int, default=DEFAULT_ORDERS, help="in the shop, where the lab is started now (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="no rollbacks")
     parser.add_argument("--output", type=Path, help="JSON file for all figures (default: below .lab/bench)")

@@ -97,10 +97,14 @@ class Installer:
     def start(self) -> None:
         self.pm2.start(self.shop.root / "ecosystem.config.cjs")
 
-    def remove(self) -> None:
-        """Ends the shop's processes and removes its files."""
+    def remove(self, aside: Path | None = None) -> None:
+        """Ends the shop's processes and removes its files, or moves them *aside* to a path that does not exist yet."""
         self.pm2.kill()
-        shutil.rmtree(self.shop.directory, ignore_errors=True)
+        if aside is None:
+            shutil.rmtree(self.shop.directory, ignore_errors=True)
+        else:
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            self.shop.directory.rename(aside)
 
     def _releases(self, tree: Path, version: str, remote: Path) -> Path:
         """The releases layout as the collection has it: mirror, release directories, shared files, two links."""
