@@ -12,7 +12,7 @@ export ANSIBLE_HOME ?= $(CURDIR)/.ansible
 # A lab that is down is an error, not an empty inventory.
 export ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED := true
 
-.PHONY: help demo test test-all unit integration lab lab-status lab-down lint bench clean \
+.PHONY: help demo test test-all unit integration faults faults-quick lab lab-status lab-down lint bench clean \
 	setup-controller setup-lab setup-test setup-lint
 
 help: ## This list
@@ -37,7 +37,7 @@ demo: setup-lab ## Start the lab and upgrade its shops to v1.4.0
 	@$(VENV)/ansible-playbook playbooks/upgrade.yml -i inventories/lab -e version=$(VERSION)
 	@$(LAB) hints
 
-test: unit integration ## Run the tests, of slow variations one each
+test: unit integration faults-quick ## Run the tests, of slow variations and of the faults a few each
 
 test-all: setup-test ## Run the slow variations too, on every PostgreSQL that is installed
 	@ECOMMUS_TEST_MAJORS=all $(VENV)/python -m pytest -m ""
@@ -47,6 +47,12 @@ unit: setup-test ## Run the tests that need no service
 
 integration: setup-test ## Run the tests on the lab: real upgrades and rollbacks
 	@$(VENV)/python -m pytest tests/integration
+
+faults: setup-test ## Break shops in every way there is a test for, and see that none stays broken
+	@$(VENV)/python -m pytest -m "" tests/faults
+
+faults-quick: setup-test
+	@$(VENV)/python -m pytest -m quick tests/faults
 
 lint: setup-lint ## Check style, types, YAML and Ansible
 	@$(VENV)/ruff check .

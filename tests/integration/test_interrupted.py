@@ -2,98 +2,34 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import signal
-import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import shopstate
-from ansible_collections.mdlabs.ecommus.plugins.module_utils import _process
 from ecommus_lab.lab import Lab
 from ecommus_lab.running import RunningShop
-from playbook import command, play
+from interruption import Running, last_run, phase, state
+from playbook import play
 
 pytestmark = pytest.mark.lab
 
 NAME = "boreal"
-PATIENCE = 180  # seconds
-
-
-def state(shop: RunningShop) -> Path:
-    return Path(f"{shop.root}.d") / "state"
-
-
-def last_run(shop: RunningShop) -> dict:
-    try:
-        return json.loads((state(shop) / "journal.json").read_text())["runs"][-1]
-    except FileNotFoundError:
-        return {"phases": [], "facts": {}}
-
-
-def phase(shop: RunningShop) -> str:
-    return (last_run(shop)["phases"] or [{"name": ""}])[-1]["name"]
-
-
-def below(pid: int) -> list[int]:
-    """*pid* and all its descendants, oldest first."""
-    found = [pid]
-    for parent in found:
-        found += [child.pid for child in _process.children(parent)]
-    return found
-
-
-def kill(pids: list[int]) -> None:
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-
-
-class Running:
-    """An upgrade at work in the background."""
-
-    def __init__(self, runs: Path, version: str = "v1.4.0") -> None:
-        argv, env, cwd = command("upgrade", runs, limit=NAME, version=version)
-        with (runs.parent / f"{runs.name}.log").open("w") as log:
-            self.process = subprocess.Popen(
-                argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
-
-    def until(self, reached: Callable[[], object]) -> None:
-        deadline = time.monotonic() + PATIENCE
-        while not reached():
-            assert self.process.poll() is None, "the upgrade ended before it was killed"
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-
-    def kill(self) -> None:
-        """The controller with all that it has started, at once."""
-        kill(below(self.process.pid))
-        self.process.wait(10)
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[[], Running]]:
+def start(lab: Lab, tmp_path: Path) -> Iterator[Callable[[], Running]]:
     started: list[Running] = []
 
     def give() -> Running:
-        started.append(Running(tmp_path / f"killed{len(started)}"))
+        started.append(Running(lab, "upgrade", tmp_path / f"killed{len(started)}", limit=NAME, version="v1.4.0"))
         return started[-1]
 
     yield give
     for running in started:
         if running.process.poll() is None:
-            running.kill()
-
-
-def kill_on_the_host(lab: Lab) -> None:
-    """The modules at work on the host: all that its SSH server has started. What pm2 runs is not below it."""
-    for listener in _process.listening_pids(lab.config.sshd_port):
-        kill(below(listener)[1:])
+            running.kill_everything()
 
 
 def npm_ci_works(shop: RunningShop) -> bool:
@@ -101,7 +37,7 @@ def npm_ci_works(shop: RunningShop) -> bool:
 
 
 def snapshot_is_there(shop: RunningShop) -> bool:
-    return "snapshot" in last_run(shop)["facts"]
+    return Path(last_run(shop)["facts"]["snapshot"]["path"]).exists()
 
 
 def link_has_moved(shop: RunningShop) -> bool:
@@ -140,7 +76,7 @@ def test_the_same_command_finishes_what_was_killed(
 
     running = start()
     running.until(lambda: npm_ci_works(shop))
-    running.kill()  # the module goes on alone on the host
+    running.kill_controller()
     first = last_run(shop)
     assert first["outcome"] == "open"
     assert (state(shop) / "lock").exists()
@@ -149,8 +85,7 @@ def test_the_same_command_finishes_what_was_killed(
     running.until(lambda: json.loads((state(shop) / "lock").read_text())["controller"]["pid"] == running.process.pid)
     refused_while_it_works(shop, running.process.pid, tmp_path)
     running.until(lambda: snapshot_is_there(shop))
-    running.kill()
-    kill_on_the_host(lab)
+    running.kill_everything()
     second = last_run(shop)["facts"]
     assert {process["status"] for process in second["processes"]} == {"online"}  # the workers as they were before all this
     snapshot = second["snapshot"]
@@ -160,8 +95,7 @@ def test_the_same_command_finishes_what_was_killed(
 
     running = start()
     running.until(lambda: link_has_moved(shop))
-    running.kill()
-    kill_on_the_host(lab)
+    running.kill_everything()
 
     last = play("upgrade", tmp_path / "last", limit=NAME, version="v1.4.0")
     assert last.code == 0, last.said[-6000:]
@@ -170,7 +104,7 @@ def test_the_same_command_finishes_what_was_killed(
     assert (run["id"], run["outcome"]) == (first["id"], "succeeded")
     assert (run["from"]["version"], run["to"]["version"], shopstate.version(shop)) == ("v1.3.2", "v1.4.0", "v1.4.0")
     assert len(run["taken_over"]) == 3
-    assert run["facts"]["snapshot"] == snapshot
+    assert run["facts"]["snapshot"]["path"] == snapshot["path"]
     assert {key: run["facts"][key] for key in ("processes", "plugins")} == {key: second[key] for key in ("processes", "plugins")}
     assert [path.name for path in Path(snapshot["path"]).parent.glob("*.dump*")] == [f"{run['id']}.dump"]
     assert not (state(shop) / "lock").exists()
@@ -188,9 +122,8 @@ def test_what_was_killed_can_be_undone(
     shop = fresh_shop(NAME)
     before = shopstate.ledgers(shop), shopstate.version(shop), (shop.root / ".env").read_bytes()
     running = start()
-    running.until(lambda: "migrations" in last_run(shop)["facts"])
-    running.kill()
-    kill_on_the_host(lab)
+    running.until(lambda: "activate" in [each["name"] for each in last_run(shop)["phases"]])
+    running.kill_everything()
     undone = play("rollback", tmp_path / "undone", limit=NAME)
     assert undone.code == 0, undone.said[-6000:]
     assert (shopstate.ledgers(shop), shopstate.version(shop), (shop.root / ".env").read_bytes()) == before

@@ -1,0 +1,74 @@
+"""The controller is killed, the module on the host is killed, the host reboots: at each phase and inside the long ones."""
+
+from __future__ import annotations
+
+import pytest
+from aftermath import NEW, OLD, Scene
+from interruption import command_line, modules_on_the_host, phase
+
+PHASES = ["stage", "quiesce", "snapshot", "migrate", "activate", "verify", "resume", "finish"]
+# What runs on the host in the long ones: part of its command line.
+LONG = {
+    "npm ci": "npm ci",
+    "build": "run build",
+    "dump": "pg_dump ",
+    "restore": "pg_restore ",
+    "migrations": "packages/db/src/migrate.ts",
+    "candidate": "mdlabs_ecommus_candidate",
+    "cut-over": "mdlabs_ecommus_pm2_control",
+}
+QUICK_PHASES = {"migrate"}
+
+
+def at_work(scene: Scene, what: str) -> bool:
+    return any(what in command_line(pid) for pid in modules_on_the_host(scene.lab))
+
+
+def some(cases: list[str], quick: set[str]) -> list[object]:
+    return [pytest.param(case, marks=pytest.mark.quick if case in quick else ()) for case in cases]
+
+
+@pytest.mark.parametrize("name", some(PHASES, QUICK_PHASES))
+def test_controller_and_module_are_killed_when_a_phase_begins(scene: Scene, name: str) -> None:
+    """The same command brings it to its end."""
+    running = scene.start()
+    running.until(lambda: phase(scene.shop) == name)
+    running.kill_everything()
+    again = scene.upgrade()
+    assert again.code == 0, again.said[-5000:]
+    assert scene.last_run["taken_over"]
+    scene.serves(NEW, "succeeded")
+
+
+@pytest.mark.parametrize("what", LONG)
+def test_module_is_killed_at_its_work(scene: Scene, what: str) -> None:
+    """The controller sees a task fail, and takes the way back by itself."""
+    running = scene.start()
+    running.until(lambda: at_work(scene, LONG[what]))
+    running.kill_module()
+    outcome = running.outcome()
+    assert outcome.code != 0
+    scene.serves(OLD, "rolled_back" if what not in {"npm ci", "build"} else "failed")
+
+
+@pytest.mark.parametrize("what", LONG)
+def test_controller_is_killed_and_the_module_goes_on_alone(scene: Scene, what: str) -> None:
+    """The next command comes while the host may still be at work for the first one."""
+    running = scene.start()
+    running.until(lambda: at_work(scene, LONG[what]))
+    running.kill_controller()
+    again = scene.upgrade()
+    assert again.code == 0, again.said[-5000:]
+    scene.serves(NEW, "succeeded")
+
+
+@pytest.mark.parametrize("name", some(PHASES, {"activate"}))
+def test_host_reboots_in_a_phase(scene: Scene, name: str) -> None:
+    """Everything on the host is gone and comes back as saved; the controller saw the connection break."""
+    running = scene.start()
+    running.until(lambda: phase(scene.shop) == name)
+    running.kill_everything()
+    scene.reboot()
+    again = scene.upgrade()
+    assert again.code == 0, again.said[-5000:]
+    scene.serves(NEW, "succeeded")

@@ -1,0 +1,105 @@
+"""A playbook at work in the background, what it is doing, and how it is interrupted."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _process
+from ecommus_lab.lab import Lab
+from ecommus_lab.running import RunningShop
+from playbook import Outcome, command
+
+PATIENCE = 240  # seconds
+
+
+def state(shop: RunningShop) -> Path:
+    """The state directory of the install."""
+    return Path(f"{shop.root}.d") / "state"
+
+
+def last_run(shop: RunningShop) -> dict[str, Any]:
+    """The newest run in the journal of the install."""
+    try:
+        found: dict[str, Any] = json.loads((state(shop) / "journal.json").read_text())["runs"][-1]
+    except (FileNotFoundError, IndexError):
+        return {"phases": [], "facts": {}, "outcome": ""}
+    return found
+
+
+def phase(shop: RunningShop) -> str:
+    """The phase that the newest run has entered last."""
+    name: str = (last_run(shop)["phases"] or [{"name": ""}])[-1]["name"]
+    return name
+
+
+def below(pid: int) -> list[int]:
+    """*pid* and all its descendants, oldest first."""
+    found = [pid]
+    for parent in found:
+        found += [child.pid for child in _process.children(parent)]
+    return found
+
+
+def kill(pids: list[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def modules_on_the_host(lab: Lab) -> list[int]:
+    """All that the SSH server of the lab has started. What pm2 runs is not below it."""
+    return [pid for listener in _process.listening_pids(lab.config.sshd_port) for pid in below(listener)[1:]]
+
+
+def command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+class Running:
+    """A playbook at work in the background."""
+
+    def __init__(self, lab: Lab, playbook: str, runs: Path, *, limit: str, **variables: object) -> None:
+        argv, env, cwd = command(playbook, runs, limit=limit, **variables)
+        self._lab, self._runs = lab, runs
+        self._log = runs.parent / f"{runs.name}.log"
+        with self._log.open("w") as log:
+            self.process = subprocess.Popen(
+                argv, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def until(self, reached: Callable[[], object]) -> None:
+        """Wait for a moment of the run."""
+        deadline = time.monotonic() + PATIENCE
+        while not reached():
+            assert self.process.poll() is None, f"it ended before that\n{self._log.read_text()[-3000:]}"
+            assert time.monotonic() < deadline, "that did not come"
+            time.sleep(0.02)
+
+    def kill_controller(self) -> None:
+        """ansible-playbook with all that it has started, at once; a module on the host goes on alone."""
+        kill(below(self.process.pid))
+        self.process.wait(10)
+
+    def kill_everything(self) -> None:
+        self.kill_controller()
+        kill(modules_on_the_host(self._lab))
+
+    def kill_module(self) -> None:
+        """The module at work on the host, with what it has started; the controller lives and sees it fail."""
+        kill([pid for pid in modules_on_the_host(self._lab) if "sshd" not in command_line(pid)])
+
+    def outcome(self) -> Outcome:
+        """Wait for the end."""
+        code = self.process.wait(PATIENCE * 3)
+        return Outcome(code, self._log.read_text(), self._runs)
