@@ -80,9 +80,10 @@ def notes(report: Report) -> list[str]:
             gap = f", longest gap {service['longest_gap_ms']:.0f} ms" if service.get("longest_gap_ms") else ""
             lines.append(f"    {name}: {service['failed']} of {service['requests']} requests failed{gap}")
     lines += [f"    {label:<9} {report[label]}" for label in ("snapshot", "report") if report.get(label)]
-    for label in ("problem", "remedy"):
-        if report.get(label):
-            lines += textwrap.wrap(f"{label:<9} {report[label]}", WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 14)
+    told = [("notice", notice) for notice in report.get("notices") or ()]
+    told += [(label, report[label]) for label in ("problem", "remedy") if report.get(label)]
+    for label, text in told:
+        lines += textwrap.wrap(f"{label:<9} {text}", WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 14)
     return lines
 
 

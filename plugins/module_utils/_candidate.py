@@ -278,7 +278,7 @@ def _with_port(trial: Trial, service: Service, definition: _definition.Definitio
 
 def _free_ports(count: int) -> list[int]:
     """Ports of HOST that nobody has now; taken all at once, so that no two are the same."""
-    sockets = [socket.socket() for _ in range(count)]
+    sockets = [socket.socket() for _number in range(count)]
     try:
         for each in sockets:
             each.bind((HOST, 0))

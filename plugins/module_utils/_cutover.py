@@ -114,7 +114,7 @@ def _add_round(pm2: Pm2, services: t.Sequence[Service], overlap: str) -> None:
         for service in services:
             missing = service.count - len(service.added)
             # one at a time, so that a release that cannot start shows with the first
-            for _ in range(missing if overlap == "all" else min(1, missing)):
+            for _number in range(missing if overlap == "all" else min(1, missing)):
                 with _named(service.name):
                     service.add()
                 _watch(pm2, services, 0)

@@ -57,7 +57,7 @@ def delete(pm2: Pm2, entries: t.Sequence[Entry], *, quiet: float = 0.1) -> list[
     """
     killed: list[int] = []
     seen, began = list(entries), time.time()
-    for _ in range(3):
+    for _attempt in range(3):
         left = _still_listed(pm2, entries)
         killed += _end(pm2, "delete", left)
         seen += left

@@ -98,7 +98,7 @@ def exchange(first: str, second: str) -> None:
             "the C library of this host has no renameat2", "use glibc 2.28 or newer, or keep ecommus_layout: in_place"
         ) from None
     if renameat2(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE) == 0:
-        for directory in {os.path.dirname(first), os.path.dirname(second)}:
+        for directory in sorted({os.path.dirname(first), os.path.dirname(second)}):
             fsync_directory(directory)
         return
     code = ctypes.get_errno()

@@ -101,7 +101,7 @@ def prepare(connection: Session) -> None:
 
 def table_names(connection: Session) -> list[Table]:
     """Schema and name of every table whose rows a dump carries."""
-    return [(schema, name) for schema, name in postgres.rows(connection, _TABLES)]
+    return list(postgres.rows(connection, _TABLES))
 
 
 def tables(connection: Session) -> dict[str, dict[str, t.Any]]:

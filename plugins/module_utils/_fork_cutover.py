@@ -73,7 +73,7 @@ def _start_again(
     # a restart keeps directory, script and mode that the process was first started with
     _ending.delete(pm2, old)
     ids: list[int] = []
-    for _ in range(count):
+    for _number in range(count):
         ids += _cutover.add_one(pm2, name, ecosystem, old[0], timeout)
     return ids
 
@@ -165,11 +165,13 @@ class GapWatch:
             )
 
     def _watch(self) -> None:
-        assert self._address is not None
+        address = self._address
+        if address is None:
+            return
         since: float | None = None
         while not self._end.is_set():
             try:
-                socket.create_connection(self._address, timeout=1).close()
+                socket.create_connection(address, timeout=1).close()
                 if since is not None:
                     self.longest_ms = max(self.longest_ms, round((time.monotonic() - since) * 1000))
                 since = None

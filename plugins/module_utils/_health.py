@@ -189,7 +189,7 @@ def check(probes: t.Sequence[Probe], patience: Patience) -> list[Result]:
             _insist(probes[i], results[i], patience, ends, logins)
 
     # Daemons: a thread that hangs after all must not keep the module from answering.
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(len(probes), _MAX_PARALLEL))]
+    threads = [threading.Thread(target=work, daemon=True) for _number in range(min(len(probes), _MAX_PARALLEL))]
     for thread in threads:
         thread.start()
     for thread in threads:

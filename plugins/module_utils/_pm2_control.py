@@ -76,6 +76,7 @@ def _request(pm2: Pm2, params: t.Mapping[str, t.Any]) -> _pm2_states.Request:
         overlap=params["overlap"],
         fork_strategy=params["fork_strategy"],
         include_stopped=params["include_stopped"],
+        instances=params["instances"],
         newer_than=params["newer_than"],
     )
 

@@ -57,7 +57,7 @@ def _encode(arguments: t.Sequence[t.Any]) -> bytes:
 
 def _receive(connection: socket.socket) -> list[t.Any]:
     count = _exactly(connection, 1)[0] & 0x0F
-    return [_decode(_exactly(connection, struct.unpack(">I", _exactly(connection, 4))[0])) for _ in range(count)]
+    return [_decode(_exactly(connection, struct.unpack(">I", _exactly(connection, 4))[0])) for _number in range(count)]
 
 
 def _decode(data: bytes) -> t.Any:

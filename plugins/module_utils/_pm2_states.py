@@ -33,6 +33,7 @@ class Request:
 
     :param health_urls: by process name; see :class:`_proof.Conditions`.
     :param stop_timeout: seconds that a process may need to end; pm2 must be set to grant it. None: what pm2 is set to.
+    :param instances: how many of each name ``started`` brings to life; None: all that pm2 knows.
     :param newer_than: seconds since the epoch; ``replaced`` leaves alone what started later and runs from ``conditions.expect_path``.
     """
 
@@ -43,6 +44,7 @@ class Request:
     overlap: str = "all"
     fork_strategy: str = "auto"
     include_stopped: bool = False
+    instances: int | None = None
     newer_than: float | None = None
 
     def ecosystem_of(self, name: str) -> _ecosystem.Ecosystem | None:
@@ -90,7 +92,8 @@ def plan(pm2: Pm2, state: str, name: str, request: Request) -> list[Entry] | Non
     if state == "stopped":
         _check_stop_timeout(running, request.stop_timeout)
     elif state == "started":
-        return [entry for entry in entries if not entry.online]
+        still = [entry for entry in entries if not entry.online]
+        return still if request.instances is None else still[: max(0, request.instances - len(entries) + len(still))]
     elif state == "replaced":
         if not running:
             raise EcommusError(
@@ -104,7 +107,7 @@ def plan(pm2: Pm2, state: str, name: str, request: Request) -> list[Entry] | Non
 
 
 def _plan_unknown(state: str, name: str, request: Request) -> list[Entry] | None:
-    if state == "deleted":
+    if state == "deleted" or (state == "started" and request.instances == 0):
         return []
     if state == "started" and request.ecosystem is not None:
         request.ecosystem.app(name)
@@ -194,9 +197,9 @@ def _started(pm2: Pm2, name: str, entries: t.Sequence[Entry] | None, request: Re
     conditions = request.conditions_for(name)
     if entries is not None:
         return _each(pm2, "restart", entries, conditions, watched=False)
-    assert request.ecosystem is not None  # by plan()
+    ecosystem = t.cast("_ecosystem.Ecosystem", request.ecosystem)  # by plan()
     before = {entry.pm_id for entry in pm2.table()}
-    answer = request.ecosystem.add(name, instances=None, timeout=conditions.timeout)
+    answer = ecosystem.add(name, instances=request.instances, timeout=conditions.timeout)
     ids = [entry.pm_id for entry in pm2.table(name) if entry.pm_id not in before]
     if answer.error or not ids:
         raise EcommusError(

@@ -58,7 +58,7 @@ def start(directory: str, plan: _prober.Plan) -> int:
     python_path = {"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}
     errors = os.path.join(directory, _prober.ERRORS)
     with open(errors, "wb") as stderr:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # pylint: disable=ansible-bad-function
             [sys.executable, os.path.join(directory, _PROGRAM), directory],
             env=clean_environment(python_path),
             cwd=directory,

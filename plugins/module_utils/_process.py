@@ -95,7 +95,7 @@ def serving_pids(
     opened: list[socket.socket] = []
     known = list(candidates) if candidates is not None else None
     try:
-        for _ in range(connections):
+        for _number in range(connections):
             try:
                 opened.append(socket.create_connection((host, port), timeout=timeout))
             except OSError as error:
@@ -156,7 +156,7 @@ def _sockets() -> t.Iterator[_Socket]:
     for name in ("tcp", "tcp6"):
         try:
             with open(f"/proc/net/{name}", encoding="ascii") as file:
-                next(file)
+                file.readline()  # the headings
                 for line in file:
                     fields = line.split()
                     yield _Socket(int(fields[1].rpartition(":")[2], 16), int(fields[2].rpartition(":")[2], 16), fields[3], fields[9])

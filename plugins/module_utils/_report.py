@@ -48,6 +48,12 @@ def outcome(operation: str, run: t.Mapping[str, t.Any], failure: str) -> str:
     return "upgraded" if operation == "upgrade" else "rolled_back"
 
 
+def notices(run: t.Mapping[str, t.Any]) -> list[str]:
+    """What an operator should know although nothing failed."""
+    workers = run.get("facts", {}).get("workers", {}).get("note")
+    return [f"the workers are left as they were: {workers}"] if workers else []
+
+
 def build(
     host: str,
     operation: str,
@@ -86,6 +92,7 @@ def build(
         "snapshot": run.get("facts", {}).get("snapshot", {}).get("path"),
         "rollback_available_until": (pruned or {}).get("rollback_available_until"),
         "bytes_kept": (pruned or {}).get("bytes_kept"),
+        "notices": notices(run),
         "problem": problem.rstrip("."),
         "remedy": remedy,
         "evidence": {"run": dict(run), "prober": dict(prober)},

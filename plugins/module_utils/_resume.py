@@ -26,25 +26,27 @@ class Plan:
     """What is to be done.
 
     ``direction`` is ``forward``, ``back`` (the way back of an upgrade was interrupted and is walked to its end) or
-    ``none`` (there is nothing to undo). ``run`` is the run that is taken up, ``undoes`` the upgrade that a rollback undoes;
-    ``halfway`` says that the shop need not be at the release of that upgrade any more, or not yet.
+    ``none`` (there is nothing to undo). ``run`` is the run that is taken up, ``undoes`` the upgrade that a rollback undoes.
+    ``unfinished`` is the run that left the shop half-way: the shop need not be at the release of that upgrade any more, or not
+    yet, and what the shop was like before is in its facts.
     """
 
     run_id: str
     direction: str = "forward"
     run: Run | None = None
     undoes: Run | None = None
-    halfway: bool = False
+    unfinished: Run | None = None
 
     def as_dict(self) -> dict[str, t.Any]:
         return {
             "run_id": self.run_id,
             "direction": self.direction,
-            "halfway": self.halfway,
+            "halfway": self.unfinished is not None,
             "resumed": self.run is not None,
             "touched": self.run is not None and touched(self.run),
             "run": self.run or {},
             "undoes": self.undoes or {},
+            "unfinished": self.unfinished or {},
         }
 
 
@@ -88,9 +90,9 @@ def _rollback(journal: Journal, run_id: str) -> Plan:
     for run in reversed(journal.runs):
         ours = run["operation"] == "rollback"
         if run["outcome"] == OPEN and ours:
-            return Plan(run["id"], run=run, undoes=_undone(journal, run), halfway=True)
+            return Plan(run["id"], run=run, undoes=_undone(journal, run), unfinished=run)
         if run["outcome"] == OPEN or (run["outcome"] == ROLLBACK_FAILED and not run["facts"].get("acknowledged")):
-            return Plan(run_id, undoes=_undone(journal, run), halfway=True)
+            return Plan(run_id, undoes=_undone(journal, run), unfinished=run)
         if run["outcome"] == SUCCEEDED:
             return Plan(run_id, "none") if ours else Plan(run_id, undoes=run)
     return Plan(run_id)

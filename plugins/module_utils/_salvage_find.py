@@ -98,7 +98,7 @@ def triggers(connection: Session, table: Table) -> list[tuple[str, str]]:
         " JOIN pg_class c ON c.oid = tgrelid JOIN pg_namespace n ON n.oid = relnamespace"
         " WHERE nspname = %s AND relname = %s AND NOT tgisinternal AND tgenabled <> 'D' ORDER BY 1"
     )
-    return [(name, mode) for name, mode in rows(connection, query, table)]
+    return list(rows(connection, query, table))
 
 
 def in_reference_order(connection: Session, tables: t.Collection[Table]) -> list[Table]:

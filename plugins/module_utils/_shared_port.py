@@ -123,7 +123,7 @@ class SharedPort:
         member.setblocking(False)
         with contextlib.suppress(BlockingIOError):
             while True:
-                client, _ = member.accept()
+                client, _address = member.accept()
                 client.setblocking(True)
                 server = socket.create_connection((member.getsockname()[0], self.port), timeout=5)
                 for pair in ((client, server), (server, client)):

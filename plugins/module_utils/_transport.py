@@ -21,12 +21,16 @@ import time
 import typing as t
 from urllib.parse import urlsplit
 
-import certifi
-import requests
-import requests.adapters
-import urllib3
-import urllib3.connection
-import urllib3.connectionpool
+try:
+    import certifi
+    import urllib3
+    from requests.adapters import HTTPAdapter
+    from urllib3.connection import HTTPConnection, HTTPSConnection
+    from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+except ImportError:  # `_http` says so to who wants to use this; ansible-test imports each file by itself
+    if not t.TYPE_CHECKING:
+        certifi = urllib3 = None
+        HTTPAdapter = HTTPConnection = HTTPSConnection = HTTPConnectionPool = HTTPSConnectionPool = object
 
 
 class Wire:
@@ -166,7 +170,7 @@ def trust(ca_path: str, name_checked_later: bool = False) -> ssl.SSLContext:
     return context
 
 
-class _Wired(urllib3.connection.HTTPConnection):
+class _Wired(HTTPConnection):
     def __init__(self, *args: t.Any, wire: Wire, **options: t.Any) -> None:
         super().__init__(*args, **options)
         self._wire = wire
@@ -175,31 +179,31 @@ class _Wired(urllib3.connection.HTTPConnection):
         return self._wire.connect(self.host, self.port)
 
 
-class _WiredTLS(_Wired, urllib3.connection.HTTPSConnection):
+class _WiredTLS(_Wired, HTTPSConnection):
     def connect(self) -> None:
         super().connect()
         self._wire.certificate = t.cast(ssl.SSLSocket, self.sock).getpeercert() or {}
 
 
-class _Pool(urllib3.connectionpool.HTTPConnectionPool):
+class _Pool(HTTPConnectionPool):
     ConnectionCls = _Wired
 
 
-class _PoolTLS(urllib3.connectionpool.HTTPSConnectionPool):
+class _PoolTLS(HTTPSConnectionPool):
     ConnectionCls = _WiredTLS
 
 
 _POOLS: dict[str, t.Any] = {"http": _Pool, "https": _PoolTLS}
 
 
-class Transport(requests.adapters.HTTPAdapter):
+class Transport(HTTPAdapter):
     """Requests' adapter over a :class:`Wire`. The URL keeps its name: SNI, Host header and certificate check are untouched."""
 
     def __init__(self, wire: Wire, ca_path: str) -> None:
         super().__init__(max_retries=0)
         self._wire = wire
         self._ca_path = ca_path
-        self._pools: dict[tuple[str, str, int], urllib3.connectionpool.HTTPConnectionPool] = {}
+        self._pools: dict[tuple[str, str, int], HTTPConnectionPool] = {}
 
     # requests asks for the pool by this name since 2.32.2, and by ``get_connection`` before.
     def get_connection_with_tls_context(self, request: t.Any, verify: t.Any, proxies: t.Any = None, cert: t.Any = None) -> t.Any:

@@ -116,8 +116,9 @@ options:
     type: dict
     default: {}
   pm2_home:
-    description: E(PM2_HOME) of the daemon. Default is C(~/.pm2) of the user that the module runs as.
+    description: E(PM2_HOME) of the daemon.
     type: path
+    default: ~/.pm2
   path_prefix:
     description: Directories to put in front of E(PATH), such as those of the shop's own C(pm2) and C(node).
     type: list
@@ -250,7 +251,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     ]
     given = {field.name: params[field.name] for field in dataclasses.fields(Trial) if field.name not in ("pm2", "environment")}
     trial = Trial(
-        pm2=Pm2(os.path.abspath(params["pm2_home"] or os.path.expanduser("~/.pm2")), tuple(params["path_prefix"])),
+        pm2=Pm2(os.path.abspath(params["pm2_home"]), tuple(params["path_prefix"])),
         environment={key: str(value) for key, value in params["environment"].items()},
         **given,
     )
@@ -273,7 +274,7 @@ def main() -> None:
             "env_file": {"type": "path"},
             "port_variable": {"type": "str", "default": "PORT"},
             "environment": {"type": "dict", "default": {}},
-            "pm2_home": {"type": "path"},
+            "pm2_home": {"type": "path", "default": "~/.pm2"},
             "path_prefix": {"type": "list", "elements": "path", "default": []},
             "timeout": {"type": "float", "default": 60},
             "stable_seconds": {"type": "float", "default": 3},

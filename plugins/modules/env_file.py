@@ -75,7 +75,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-keys:
+names:
   description: Names of all variables in the file afterwards.
   returned: success
   type: list
@@ -127,7 +127,7 @@ def main(module: AnsibleModule) -> dict[str, t.Any]:
     options = dict(module.params)
     values = _texts(_take_values(module))
     if options["state"] == "described":
-        return {"keys": list(_dotenv.read(options["path"])), "added": [], "updated": [], "removed": [], "backup": None}
+        return {"names": list(_dotenv.read(options["path"])), "added": [], "updated": [], "removed": [], "backup": None}
     if options["state"] == "restored":
         change = _env_file.restore(options["path"], options["backup"], missing_ok=options["missing_ok"], check=module.check_mode)
     else:
@@ -137,7 +137,7 @@ def main(module: AnsibleModule) -> dict[str, t.Any]:
     after = [f"{key} (new value)" if key in change.updated else key for key in change.keys_after]
     return {
         "changed": change.changed,
-        "keys": list(change.keys_after),
+        "names": list(change.keys_after),
         "added": list(change.added),
         "updated": list(change.updated),
         "removed": list(change.removed),

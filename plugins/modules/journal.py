@@ -113,13 +113,14 @@ plan:
   returned: O(state=planned)
   type: dict
   contains:
-    run_id: {description: O(run_id), or the run that is taken up., type: str}
+    run_id: {description: "O(run_id), or the run that is taken up.", type: str}
     resumed: {description: Whether a run is taken up., type: bool}
     touched: {description: Whether that run may have changed the live shop already., type: bool}
     direction: {description: "V(forward), V(back) (the way back of an upgrade goes on) or V(none) (nothing to undo).", type: str}
     run: {description: The run that is taken up., type: dict}
     undoes: {description: The upgrade that a rollback undoes., type: dict}
     halfway: {description: "Whether a rollback finds the shop half-way, so that the installed release says nothing.", type: bool}
+    unfinished: {description: The run that left it so., type: dict}
 lock_lost:
   description: Whether the step was refused because the run no longer has the lock.
   returned: on that failure

@@ -96,6 +96,11 @@ options:
       - Seconds that a process may need to end, for O(state=stopped). The module refuses when C(kill_timeout) of the process is shorter, for
         pm2 would kill it in the middle of its job and report success.
     type: float
+  instances:
+    description:
+      - For O(state=started), how many processes of each name are to run. Others that stand still are left so, and none that runs is stopped.
+        Without it all that pm2 knows are started.
+    type: int
   overlap:
     description:
       - For O(state=replaced) in cluster mode. V(all) starts all new processes of all names before the first old one goes, which
@@ -305,6 +310,7 @@ def main() -> None:
             "stable_seconds": {"type": "float", "default": 3.0},
             "timeout": {"type": "float", "default": 60.0},
             "stop_timeout": {"type": "float"},
+            "instances": {"type": "int"},
             "overlap": {"type": "str", "choices": ["all", "one"], "default": "all"},
             "fork_strategy": {"type": "str", "choices": ["auto", "restart"], "default": "auto"},
             "newer_than": {"type": "float"},

@@ -177,7 +177,9 @@ pending_migrations:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mdlabs.ecommus.plugins.module_utils import (  # noqa: F401  (importing a set of checks registers them)
+
+# Importing a set of checks registers them.
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import (  # noqa: F401  # pylint: disable=unused-import
     _checks_backup,
     _checks_database,
     _checks_host,

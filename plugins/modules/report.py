@@ -84,6 +84,7 @@ ecommus_report:
     snapshot: {description: Path of the snapshot on the host., type: str}
     rollback_available_until: {description: Until when the way back over the standby database is kept., type: str}
     bytes_kept: {description: Bytes on the host that are kept to be able to go back., type: int}
+    notices: {description: "What an operator should know although nothing failed.", type: list, elements: str}
     problem: {description: What went wrong., type: str}
     remedy: {description: What to do about it., type: str}
     report: {description: Path of the file on the controller., type: str}

@@ -37,7 +37,7 @@ def test_present_check_diff_and_restored(call: Call, env: Path) -> None:
     assert env.read_text() == f"A=1\nNODE_ENV=production\nSECRET={SECRET}\nFLAG=true\nNUMBER=1\n"
     assert call(env_file, path=str(env), values=values)[0]["changed"] is False
     described, printed = call(env_file, path=str(env), state="described")
-    assert described["keys"] == ["A", "NODE_ENV", "SECRET", "FLAG", "NUMBER"]
+    assert described["names"] == ["A", "NODE_ENV", "SECRET", "FLAG", "NUMBER"]
     assert SECRET not in printed
     assert call(env_file, path=str(env), state="restored", backup=done["backup"])[0]["changed"] is True
     assert env.read_text() == "A=1\nNODE_ENV=x\n"
