@@ -10,6 +10,7 @@ from typing import Any
 
 import shopstate
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _process
+from ecommus_lab.config import WORKERS, Process
 from ecommus_lab.lab import Lab
 from ecommus_lab.running import RunningShop, WriteLoad
 from interruption import Running, below, last_run, state
@@ -34,12 +35,17 @@ class Scene:
         self.load = WriteLoad(self.shop, per_second=ORDERS_PER_SECOND)
         self.started: list[Running] = []
         self.attempts = 0
+        self.workers = True  # whether the operator has them at work
         self.undo = contextlib.ExitStack()  # what a test does to the lab, taken back whatever happens
         self.load.__enter__()
 
     @property
     def env_file(self) -> Path:
         return self.shop.root / ".env"
+
+    @property
+    def _at_work(self) -> list[Process]:
+        return [process for service, process in self.shop.shop.processes.items() if self.workers or service != WORKERS]
 
     @property
     def last_run(self) -> dict[str, Any]:
@@ -69,21 +75,28 @@ class Scene:
 
     def reboot(self) -> None:
         """All processes of the shop are gone at once, and come back as the boot script has it (``pm2 resurrect``)."""
-        for pid in self.daemons():
-            for each in reversed(below(pid)):
-                _kill(each)
-        self.shop.pm2.run("resurrect")
+        self.shop.pm2.kill()
+        self.shop.pm2("resurrect")
 
     def daemons(self) -> list[int]:
         with contextlib.suppress(OSError, ValueError):
             return [int((self.shop.shop.pm2_home / "pm2.pid").read_text())]
         return []
 
+    def running_from(self, version: str) -> list[int]:
+        """What pm2 runs from the directory of that release, by the kernel."""
+        return [
+            child.pid
+            for daemon in self.daemons()
+            for child in _process.children(daemon)
+            if Path(child.cwd or "/").is_relative_to(self.shop.root.resolve().parent) and f"/{version}-" in f"{child.cwd}"
+        ]
+
     # --- what must be true afterwards --------------------------------------------------------------
 
     def serves(self, version: str, outcome: str | None = None) -> None:
         """Everything that is asked of a shop that should serve *version* now."""
-        assert self.shop.wait_healthy(20) == []
+        assert [problem for problem in self.shop.wait_healthy(20 if self.workers else 0) if self.workers or "workers" not in problem] == []
         self._runs_only(version)
         self._is_as_the_operator_knows_it()
         self._data_is_of(version)
@@ -95,16 +108,17 @@ class Scene:
     def _runs_only(self, version: str) -> None:
         assert shopstate.version(self.shop) == version
         serving = shopstate.serving(self.shop)
-        assert set(serving) == {process.name for process in self.shop.shop.processes.values()}
+        assert set(serving) == {process.name for process in self._at_work}
         home = str(self.shop.root.resolve())
         for name, directories in serving.items():
             assert all(directory.startswith(home) for directory in directories), (name, directories, home)
 
     def _is_as_the_operator_knows_it(self) -> None:
         """Names and numbers of the processes, by pm2's table and by what it will bring back at the next boot."""
-        wanted = {process.name: process.instances for process in self.shop.shop.processes.values()}
+        wanted = {process.name: process.instances for process in self._at_work}
         online = [process["name"] for process in self.shop.processes() if process["pm2_env"]["status"] == "online"]
         assert {name: online.count(name) for name in online} == wanted
+        wanted = {process.name: process.instances for process in self.shop.shop.processes.values()}
         saved = [process["name"] for process in json.loads((self.shop.shop.pm2_home / "dump.pm2").read_text())]
         assert {name: saved.count(name) for name in saved} == wanted
 
@@ -161,11 +175,3 @@ class Scene:
         for running in self.started:
             if running.process.poll() is None:
                 running.kill_everything()
-
-
-def _kill(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        import os
-        import signal
-
-        os.kill(pid, signal.SIGKILL)

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from aftermath import NEW, OLD, Scene
 from interruption import command_line, modules_on_the_host, phase
 
 PHASES = ["stage", "quiesce", "snapshot", "migrate", "activate", "verify", "resume", "finish"]
-# What runs on the host in the long ones: part of its command line.
-LONG = {
-    "npm ci": "npm ci",
-    "build": "run build",
-    "dump": "pg_dump ",
-    "restore": "pg_restore ",
-    "migrations": "packages/db/src/migrate.ts",
-    "candidate": "mdlabs_ecommus_candidate",
-    "cut-over": "mdlabs_ecommus_pm2_control",
+SERVICES = 5  # processes that serve: two of the API, one of each other
+
+
+def starts(words: str) -> Callable[[Scene], bool]:
+    """A program with these *words* in its command line is at work on the host, below the module."""
+    return lambda scene: any(words in command_line(pid) for pid in modules_on_the_host(scene.lab))
+
+
+# How the middle of each long work shows.
+LONG: dict[str, Callable[[Scene], bool]] = {
+    "npm ci": starts("npm ci"),
+    "build": starts("run build"),
+    "dump": starts("pg_dump "),
+    "restore": starts("pg_restore "),
+    "migrations": starts("packages/db/src/migrate.ts"),
+    # pm2 starts no program below a module, so a server there is one on a side port
+    "candidate": starts("/server."),
+    "cut-over, the new ones join": lambda scene: bool(scene.running_from(NEW)),
+    "cut-over, the old ones leave": lambda scene: bool(scene.running_from(NEW)) and len(scene.running_from(OLD)) < SERVICES,
 }
 QUICK_PHASES = {"migrate"}
-
-
-def at_work(scene: Scene, what: str) -> bool:
-    return any(what in command_line(pid) for pid in modules_on_the_host(scene.lab))
 
 
 def some(cases: list[str], quick: set[str]) -> list[object]:
@@ -44,7 +52,7 @@ def test_controller_and_module_are_killed_when_a_phase_begins(scene: Scene, name
 def test_module_is_killed_at_its_work(scene: Scene, what: str) -> None:
     """The controller sees a task fail, and takes the way back by itself."""
     running = scene.start()
-    running.until(lambda: at_work(scene, LONG[what]))
+    running.until(lambda: LONG[what](scene))
     running.kill_module()
     outcome = running.outcome()
     assert outcome.code != 0
@@ -55,7 +63,7 @@ def test_module_is_killed_at_its_work(scene: Scene, what: str) -> None:
 def test_controller_is_killed_and_the_module_goes_on_alone(scene: Scene, what: str) -> None:
     """The next command comes while the host may still be at work for the first one."""
     running = scene.start()
-    running.until(lambda: at_work(scene, LONG[what]))
+    running.until(lambda: LONG[what](scene))
     running.kill_controller()
     again = scene.upgrade()
     assert again.code == 0, again.said[-5000:]

@@ -66,6 +66,14 @@ def command_line(pid: int) -> str:
         return ""
 
 
+def program(pid: int) -> str:
+    """The name of what runs as *pid*."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
 class Running:
     """A playbook at work in the background."""
 
@@ -97,7 +105,9 @@ class Running:
 
     def kill_module(self) -> None:
         """The module at work on the host, with what it has started; the controller lives and sees it fail."""
-        kill([pid for pid in modules_on_the_host(self._lab) if "sshd" not in command_line(pid)])
+        # Not the shells that SSH started it by: when they are killed as well, the controller takes the host for unreachable.
+        pids = modules_on_the_host(self._lab)
+        kill([pid for top in pids if program(top).startswith("python") for pid in below(top)])
 
     def outcome(self) -> Outcome:
         """Wait for the end."""
