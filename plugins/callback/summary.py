@@ -15,7 +15,7 @@ author:
 description:
   - Prints a table at the end of a run, from what M(mdlabs.ecommus.report) returned for each host.
   - Below each shop stand the services that missed requests, the snapshot, the report and, where something went wrong, the
-    problem and the remedy.
+    problem, the remedy and the bug report that is ready for the vendor.
   - Prints nothing when no report was seen.
 requirements:
   - enable with C(callbacks_enabled = mdlabs.ecommus.summary) in the C([defaults]) section of the configuration
@@ -33,6 +33,7 @@ WIDTH = 100
 HEADINGS = ("host", "outcome", "from", "to", "minutes", "change window", "requests failed")
 NUMBERS = (4, 5, 6)  # columns that are set flush right
 _LONGEST_NAME = 30
+PATHS = {"snapshot": "snapshot", "report": "report", "bug_report": "to vendor"}
 
 COLORS = {
     "upgraded": C.COLOR_CHANGED,
@@ -79,7 +80,7 @@ def notes(report: Report) -> list[str]:
         if service.get("failed"):
             gap = f", longest gap {service['longest_gap_ms']:.0f} ms" if service.get("longest_gap_ms") else ""
             lines.append(f"    {name}: {service['failed']} of {service['requests']} requests failed{gap}")
-    lines += [f"    {label:<9} {report[label]}" for label in ("snapshot", "report") if report.get(label)]
+    lines += [f"    {label:<9} {report[key]}" for key, label in PATHS.items() if report.get(key)]
     told = [("notice", notice) for notice in report.get("notices") or ()]
     told += [(label, report[label]) for label in ("problem", "remedy") if report.get(label)]
     for label, text in told:

@@ -94,18 +94,21 @@ def build(
     workspaces: t.Sequence[str] = WORKSPACES,
     *,
     jobs: int | None = None,
+    env_file: str | None = None,
     path_prefix: t.Sequence[str] = (),
     timeout: float = 1800,
     log_directory: str | None = None,
 ) -> list[dict[str, t.Any]]:
     """Build *workspaces*, at most *jobs* at once (default: the processors, two at most), and say how long each took.
 
+    :param env_file: what the shop's builds may read, for what must not appear in their output.
     :param timeout: seconds for each.
     :param log_directory: keeps the output of each build in a file of its own.
     :raises EcommusError: naming every workspace that failed, with the end of the first one's output.
     """
     if jobs is None:
         jobs = min(os.cpu_count() or 1, 2)
+    secrets = _dotenv.secrets(_dotenv.read(env_file)) if env_file else []
 
     def one(workspace: str) -> tuple[str, Result, float]:
         start = time.monotonic()
@@ -114,6 +117,7 @@ def build(
             cwd=directory,
             env=clean_environment(_SETTINGS, path_prefix),
             timeout=timeout,
+            secrets=secrets,
             niceness=_NICENESS,
         )
         if log_directory is not None:

@@ -217,7 +217,14 @@ def _build(paths: _layout.Paths, directory: str, given: Given, check: bool) -> G
         given,
         check,
         "built",
-        lambda: _npm.build(directory, given["workspaces"], jobs=given["jobs"], path_prefix=given["path_prefix"], timeout=given["timeout"]),
+        lambda: _npm.build(
+            directory,
+            given["workspaces"],
+            jobs=given["jobs"],
+            env_file=given["env_file"],
+            path_prefix=given["path_prefix"],
+            timeout=given["timeout"],
+        ),
     )
 
 

@@ -11,6 +11,8 @@ short_description: Write the report of an upgrade or a rollback
 version_added: 0.1.0
 description:
   - Puts what the journal and the prober know about a run into one JSON file on the controller.
+  - When the run failed in a way that the release is to blame for, writes C(bug-report.md) beside it, ready to be sent to the vendor.
+    That is a migration, a build, a boot on side ports, or a service that did not stay alive at the cut-over.
   - The callback P(mdlabs.ecommus.summary#callback) prints a table of what this module returns.
 author: [MD Labs (@mdlabs)]
 attributes:
@@ -88,13 +90,14 @@ ecommus_report:
     problem: {description: What went wrong., type: str}
     remedy: {description: What to do about it., type: str}
     report: {description: Path of the file on the controller., type: str}
+    bug_report: {description: Path of the bug report on the controller; empty when there is none., type: str}
 """
 
 import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.mdlabs.ecommus.plugins.module_utils import _report
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _bug_report, _report
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._argspec import run_module
 
 
@@ -102,10 +105,13 @@ def main(module: AnsibleModule) -> dict[str, t.Any]:
     given = module.params
     keys = ("host", "operation", "run", "prober", "failure", "version", "pruned")
     report = _report.build(*(given[key] for key in keys))
-    path = os.path.join(given["directory"], "report.json") if module.check_mode else _report.write(report, given["directory"])
+    path, bug_report = os.path.join(given["directory"], "report.json"), ""
+    if not module.check_mode:
+        bug_report = _bug_report.write(given["run"], given["directory"])
+        path = _report.write({**report, "bug_report": bug_report}, given["directory"])
     short = {key: value for key, value in report.items() if key != "evidence"}
     # A report is a record of the run, not a change of the shop.
-    return {"changed": False, "ecommus_report": {**short, "report": path}}
+    return {"changed": False, "ecommus_report": {**short, "report": path, "bug_report": bug_report}}
 
 
 if __name__ == "__main__":
