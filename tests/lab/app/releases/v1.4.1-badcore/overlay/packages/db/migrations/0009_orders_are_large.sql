@@ -1,0 +1,1 @@
+ALTER TABLE orders ADD CONSTRAINT orders_are_large CHECK (total > 1000000);

@@ -1,0 +1,1 @@
+ALTER TABLE plugin_loyalty_levels ADD COLUMN badge text;
