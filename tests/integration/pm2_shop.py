@@ -164,6 +164,7 @@ class Shop:
             "overlap": "all",
             "newer_than": None,
             "include_stopped": False,
+            "instances": None,
             "allow_version_mismatch": False,
             "fork_strategy": "restart",
             "save": False,

@@ -131,6 +131,22 @@ def test_stops_gracefully_and_starts_again(pm2_home: Shop) -> None:
     assert not ask(pm2_home, state="started", name=["workers"])["changed"]
 
 
+def test_as_many_are_started_as_are_wanted(pm2_home: Shop) -> None:
+    pm2_home.release("r1", "job")
+    pm2_home.define("workers", "fork", None, 3)
+    pm2_home.start("workers")
+    ask(pm2_home, state="stopped", name=["workers"])
+    assert not ask(pm2_home, state="started", name=["workers"], instances=0)["changed"]
+    assert ask(pm2_home, True, state="started", name=["workers"], instances=2)["changed"]
+    assert ask(pm2_home, state="started", name=["workers"], instances=2)["changed"]
+    first = online(pm2_home, "workers")
+    assert len(first) == 2
+    assert not ask(pm2_home, state="started", name=["workers"], instances=2)["changed"]
+    assert not ask(pm2_home, state="started", name=["workers"], instances=1)["changed"]
+    assert ask(pm2_home, state="started", name=["workers"])["changed"]
+    assert len(online(pm2_home, "workers")) == 3 and set(first) < set(online(pm2_home, "workers"))
+
+
 def test_a_job_that_pm2_cuts_off_is_a_failure(pm2_home: Shop) -> None:
     pm2_home.release("r1", "job")
     pm2_home.define("workers", "fork", None, kill_timeout=500)

@@ -170,6 +170,7 @@ def test_a_failed_rollback_undoes_the_same_upgrade_again(ann: Operator) -> None:
     ann.step("finished", "two", outcome="rollback_failed")
     plan = ann.step("planned", "three", operation="rollback")["plan"]
     assert (plan["run_id"], plan["undoes"]["id"], plan["halfway"]) == ("three", "one", True)
+    assert plan["unfinished"]["id"] == "two"  # and what was before that is what has to be brought back
 
 
 def test_an_interrupted_rollback_is_taken_up_and_stands_before_upgrades(ann: Operator) -> None:

@@ -1,0 +1,84 @@
+#!/usr/bin/python
+# Copyright (c) 2026 MD Labs
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: workers_info
+short_description: Tell whether the workers of a shop work
+version_added: 0.1.0
+description:
+  - Reads what the workers do, so that they can be brought back to exactly that after an upgrade. Changes nothing.
+author: [MD Labs (@mdlabs)]
+requirements:
+  - Linux
+  - pm2 5 or newer, run by the same user as this module
+attributes:
+  check_mode: {support: full, description: Only reads.}
+  diff_mode: {support: none, description: Changes nothing.}
+options:
+  process:
+    description: pm2 name of the workers; empty where there are none.
+    type: str
+    default: ""
+  pm2_home:
+    description: E(PM2_HOME) of the daemon. Default is C(~/.pm2) of the user that the module runs as.
+    type: path
+  path_prefix:
+    description: Directories to put in front of E(PATH), such as those of the shop's own C(pm2) and C(node).
+    type: list
+    elements: path
+    default: []
+"""
+
+EXAMPLES = r"""
+- name: See whether the workers work
+  mdlabs.ecommus.workers_info:
+    process: ecommus-api-workers
+  register: found
+
+- name: Bring them back to that later
+  mdlabs.ecommus.pm2_control:
+    state: started
+    name: [ecommus-api-workers]
+    instances: "{{ found.workers.running }}"
+"""
+
+RETURN = r"""
+workers:
+  description: What the workers do.
+  returned: success
+  type: dict
+  contains:
+    process: {description: Their pm2 name., type: str}
+    running: {description: How many of its processes work; V(0) when the operator has stopped them., type: int}
+    note: {description: Why none works; empty when they do., type: str}
+"""
+
+import os
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _workers
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._argspec import run_module
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2 import Pm2
+
+
+def main(module: AnsibleModule) -> dict[str, t.Any]:
+    given = module.params
+    pm2 = Pm2(os.path.abspath(given["pm2_home"] or os.path.expanduser("~/.pm2")), tuple(given["path_prefix"]))
+    pm2.daemon_pid()
+    return {"workers": _workers.observe(pm2, given["process"])}
+
+
+if __name__ == "__main__":
+    run_module(
+        main,
+        {
+            "process": {"type": "str", "default": ""},
+            "pm2_home": {"type": "path"},
+            "path_prefix": {"type": "list", "elements": "path", "default": []},
+        },
+    )
