@@ -49,7 +49,8 @@ def plan(target: Target, admin: Target, path: str, name: str, options: Options) 
     with database.maintenance(admin) as connection:
         rights = database.require_rights(connection, manifest["facts"]["owner"])
         if database.exists(connection, name):
-            found = compare(admin.at(name), manifest, _acting_role(rights), options.require_settings)
+            role = _acting_role(rights)
+            found = compare(admin.at(name), manifest, role, options.require_settings, sealed=manifest.get("copies", {}).get(name, ""))
             if not found:
                 return None
             raise EcommusError(
@@ -115,6 +116,8 @@ def restore(target: Target, admin: Target, path: str, name: str, jobs: int, opti
                     "do not rely on this snapshot; look at the differences, or use admin_url with a superuser's role",
                     differences=found,
                 )
+            with postgres.session(admin.at(partial)) as inside:
+                snapshot.note_copy(path, name, fingerprint.seal(inside))
             connection.execute(statement("ALTER DATABASE {} RENAME TO {}", partial, name))
         except BaseException:
             with contextlib.suppress(EcommusError, *postgres.DATABASE_ERRORS):
@@ -128,8 +131,11 @@ def restore(target: Target, admin: Target, path: str, name: str, jobs: int, opti
     }
 
 
-def compare(target: Target, manifest: t.Mapping[str, t.Any], role: str = "", require_settings: bool = True) -> list[str]:
-    """How the database differs from the one that was dumped: rows, sequences, owners, grants, settings. Empty: not at all."""
+def compare(target: Target, manifest: t.Mapping[str, t.Any], role: str = "", require_settings: bool = True, sealed: str = "") -> list[str]:
+    """How the database differs from the one that was dumped: rows, sequences, owners, grants, settings. Empty: not at all.
+
+    :param sealed: the seal that it had when its rows were proven; they are not read again when it still has it.
+    """
     with postgres.session(target, autocommit=False) as connection:
         _act_as(connection, role)
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
@@ -141,7 +147,8 @@ def compare(target: Target, manifest: t.Mapping[str, t.Any], role: str = "", req
         ]
         lines += fingerprint.differences(manifest["structure"], fingerprint.structure(connection))
         lines += fingerprint.behind(manifest["sequences"], fingerprint.sequences(connection))
-        lines += fingerprint.differences(manifest["tables"], fingerprint.tables(connection))
+        if not sealed or fingerprint.seal(connection) != sealed:
+            lines += fingerprint.differences(manifest["tables"], fingerprint.tables(connection))
         return lines
 
 

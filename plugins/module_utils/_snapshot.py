@@ -215,6 +215,14 @@ def create(target: Target, path: str, options: Options) -> dict[str, t.Any]:
     return {**content, "path": path}
 
 
+def note_copy(path: str, name: str, seal: str) -> None:
+    """Keep in the manifest the seal of a copy whose rows were proven; see :func:`_fingerprint.seal`."""
+    manifest = load(path)
+    if manifest is not None:
+        del manifest["path"]
+        write_json(manifest_path(path), {**manifest, "copies": {**manifest.get("copies", {}), name: seal}})
+
+
 def _dump(target: Target, partial: str, tools: Tools, options: Options) -> dict[str, t.Any]:
     # The name by which a program that outlived its killed parent is found again.
     application = "ecommus " + hashlib.sha256(partial.encode()).hexdigest()[:16]

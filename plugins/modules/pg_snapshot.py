@@ -124,6 +124,9 @@ manifest:
     extensions: {description: Versions of the extensions., type: dict}
     facts: {description: 'Owner, encoding, locale, settings, grants, connection limit and comment of the database.', type: dict}
     fingerprint: {description: SHA-256 over RV(manifest.tables)., type: str}
+    copies:
+      description: Per database that was restored from it, what tells without reading its rows whether somebody has written into it since.
+      type: dict
 restored:
   description: The copy that was made.
   returned: state=restored and it was not there

@@ -17,7 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _fingerprint as fingerprint
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _restore as restore
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _snapshot as snapshot
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._postgres import Target
 from ansible_collections.mdlabs.ecommus.plugins.modules import pg_snapshot
 from postgres_cluster import PASSWORD, Cluster, Shop, installed_majors
 
@@ -113,6 +116,40 @@ def test_restores_an_equal_database(pg_database: Shop, path: Path, jobs: int) ->
     assert removed["changed"] and "copy" not in pg_database.cluster.databases()
     assert not call(state="absent", database_url=pg_database.url, target_database="copy")["changed"]
     assert left(path) == {"pre.dump", "pre.manifest.json"}
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        'UPDATE "Orders" SET shipping = shipping || \'{"n": 0}\' WHERE id = 17',
+        'TRUNCATE "Orders" CASCADE',
+        "SELECT lo_put(oid, 0, 'other') FROM pg_largeobject_metadata",
+    ],
+)
+def test_a_copy_is_read_again_only_when_it_may_have_been_written_to(
+    pg_database: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: str
+) -> None:
+    """How long that takes must not depend on the size of the database, for it is on the way back."""
+    path = str(tmp_path / "pre.dump")
+    if "lo_put" in write:
+        pg_database.scalar("SELECT lo_from_bytea(0, 'some')")
+    call(database_url=pg_database.url, path=path)
+    call(state="restored", database_url=pg_database.url, path=path, target_database="copy")
+    manifest = snapshot.load(path)
+    assert manifest
+    target = Target.from_url(pg_database.url).at("copy")
+    read: list[bool] = []
+    tables = fingerprint.tables
+    monkeypatch.setattr(fingerprint, "tables", lambda connection: read.append(True) or tables(connection))
+
+    def look() -> list[str]:
+        return restore.compare(target, manifest, sealed=manifest["copies"]["copy"])
+
+    assert (look(), read) == ([], [])
+    with pg_database.connect("copy") as somebody:  # who may have written what the statistics do not have yet
+        assert (look(), read) == ([], [True])
+        somebody.execute(write)
+    assert look() and len(read) == 2
 
 
 def test_snapshot_is_consistent_while_the_shop_sells(pg_database: Shop, path: Path) -> None:
