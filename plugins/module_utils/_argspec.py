@@ -5,10 +5,18 @@
 
 from __future__ import annotations
 
+import errno
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
+
+# What may go wrong with a disk wherever something is written.
+_DISK = {
+    errno.ENOSPC: "free space on that file system (playbooks/prune.yml removes what nobody goes back to), then run again",
+    errno.EDQUOT: "raise the quota of the user that owns the shop, or free space, then run again",
+    errno.EROFS: "look in the kernel's log why that file system is read-only, then run again",
+}
 
 
 def run_module(main: t.Callable[[AnsibleModule], dict[str, t.Any]], argument_spec: dict[str, t.Any], **options: t.Any) -> None:
@@ -24,6 +32,11 @@ def run_module(main: t.Callable[[AnsibleModule], dict[str, t.Any]], argument_spe
         result = main(module)
     except EcommusError as error:
         module.fail_json(**{**error.details, "msg": str(error), "remedy": error.remedy})
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        told = EcommusError(f"{error.strerror}: {error.filename or 'a file could not be written'}", _DISK[error.errno])
+        module.fail_json(msg=str(told), remedy=told.remedy)
     else:
         result.setdefault("changed", False)
         module.exit_json(**result)

@@ -30,6 +30,18 @@ def processes_follow(subject: Subject) -> Finding:
     return Finding(True, f"none of {len(table)} is pinned to a release directory")
 
 
+@check("The pm2 command is of the version that runs", "pm2")
+def pm2_version(subject: Subject) -> Finding:
+    daemon, command = subject.pm2.daemon_version, subject.pm2.command_version
+    if daemon != command:
+        return Finding(
+            False,
+            f"the pm2 daemon is version {daemon}, the pm2 command {command}",
+            "put the daemon's version in ecommus_path_prefix, or run `pm2 update` in a maintenance window (it restarts everything)",
+        )
+    return Finding(True, f"pm2 {daemon}")
+
+
 @check("The services can be replaced without a lost request", "pm2", severity=WARNING)
 def processes_ready(subject: Subject) -> Finding:
     services = {service["process"] for service in subject.services}

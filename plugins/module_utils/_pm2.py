@@ -24,6 +24,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import Ecom
 # NO_COLOR and PM2_DISCRETE_MODE keep notices out of the answer (pm2 7.0.4 lib/Client.js); they never reach a process of the shop.
 _QUIET = {"NO_COLOR": "1", "PM2_DISCRETE_MODE": "true"}
 _RPC_TIMEOUT = 10.0  # seconds; an answer takes milliseconds, a host under load some hundred of them
+_RESURRECT_TIMEOUT = 300.0  # seconds; pm2 starts the processes two at a time and waits until each is ready
 _RELOAD_LOCK = 30.0  # seconds that pm2 honours its reload.lock (pm2 7.0.4 constants.js: RELOAD_LOCK_TIMEOUT)
 
 
@@ -93,14 +94,12 @@ class Pm2:
 
         :raises EcommusError: when there is none, or it belongs to somebody else. Nothing is started.
         """
-        remedy = "start pm2 as the user that owns the shop (`pm2 resurrect`), or correct pm2_home or become_user"
-        try:
-            with open(os.path.join(self.home, "pm2.pid"), encoding="ascii") as file:
-                pid = int(file.read().strip())
-        except (OSError, ValueError):
-            raise EcommusError(f"no pm2 daemon for {self.home}", remedy) from None
-        if not _process.alive(pid) or not os.path.exists(self.rpc_socket):
-            raise EcommusError(f"no pm2 daemon for {self.home}: process {pid} of pm2.pid is gone", remedy)
+        pid = self._living()
+        if pid is None:
+            raise EcommusError(
+                f"no pm2 daemon for {self.home}",
+                "start pm2 as the user that owns the shop (`pm2 resurrect`), or correct pm2_home or become_user",
+            )
         owner = os.stat(f"/proc/{pid}").st_uid
         if owner != os.geteuid():
             raise EcommusError(
@@ -108,6 +107,15 @@ class Pm2:
                 "set become_user to the user that owns the shop",
             )
         return pid
+
+    def _living(self) -> int | None:
+        """The process id in ``pm2.pid``, unless that process is gone."""
+        try:
+            with open(os.path.join(self.home, "pm2.pid"), encoding="ascii") as file:
+                pid = int(file.read().strip())
+        except (OSError, ValueError):
+            return None
+        return pid if _process.alive(pid) and os.path.exists(self.rpc_socket) else None
 
     def raw(self) -> list[dict[str, t.Any]]:
         """The whole table, secrets and all: for :mod:`_pm2_table` only."""
@@ -155,6 +163,24 @@ class Pm2:
             if "already in progress" not in result.output + result.error or time.monotonic() > deadline:
                 return result
             time.sleep(1)
+
+    def resurrect(self) -> bool:
+        """Start a daemon in the place of one that died, with the processes that were saved last.
+
+        :returns: whether there was none; the daemon of somebody else is left alone.
+        :raises EcommusError: when there is no saved list, or its processes are not in the table afterwards.
+        """
+        if self._living() is not None:
+            return False
+        path = os.path.join(self.home, "dump.pm2")
+        saved = sorted(saved_names(path))
+        if not saved:
+            raise EcommusError(f"no pm2 daemon for {self.home}, and no list of processes in {path}", "start the shop's processes by hand")
+        with self.lock():
+            result = run([self.program("pm2"), "resurrect"], env=self.environment, cwd="/", timeout=_RESURRECT_TIMEOUT)
+        if sorted(entry.name for entry in self.table()) != saved:
+            raise EcommusError(f"`pm2 resurrect` did not bring back what {path} lists: {result.tail(3)}", "look at pm2.log")
+        return True
 
     def save(self) -> str:
         """Write the process list that ``pm2 resurrect`` restores, readable by its owner only; returns its path.

@@ -21,11 +21,14 @@ def control(params: t.Mapping[str, t.Any], *, check_mode: bool) -> dict[str, t.A
     :raises EcommusError: with ``done``, ``failed_name``, ``untouched``, ``before`` and the table afterwards in its details.
     """
     pm2 = Pm2(os.path.abspath(params["pm2_home"] or os.path.expanduser("~/.pm2")), tuple(params["path_prefix"]))
+    revived = params["state"] == "alive" and not check_mode and pm2.resurrect()
     pm2.daemon_pid()
     state, names = params["state"], list(dict.fromkeys(params["name"]))
     for name in names:
         _check_name(name)
     request = _request(pm2, params)
+    if state == "alive":
+        return {"changed": revived, "done": [], "before": [], **_pm2_states.described(pm2, None)}
     if state == "described":
         serving = {str(port): _serving(port) for port in params["ports"]}
         return {"changed": False, **_pm2_states.described(pm2, request.ecosystem, names), "serving": serving}

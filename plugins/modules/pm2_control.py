@@ -21,7 +21,8 @@ description:
   - With O(state=replaced) several names are changed together. The new processes of all come up in the order given, are watched at
     the same time, and no old process of any of them goes before that, so that one bad service leaves all as they were. Only those
     that have to be restarted in place (see O(fork_strategy)) come afterwards, one by one.
-  - Never starts a pm2 daemon, and runs pm2 with a scrubbed environment, so that nothing of the deploy shell gets into a process.
+  - Never starts a pm2 daemon unless asked to by O(state=alive). Runs pm2 with a scrubbed environment, so that nothing of the deploy
+    shell gets into a process.
   - Environments of processes are never returned.
 requirements:
   - Linux
@@ -37,6 +38,8 @@ options:
   state:
     description:
       - V(described) reads only.
+      - V(alive) starts a daemon in the place of one that died, with the processes that were saved last (C(pm2 resurrect)).
+        In check mode it fails when there is none.
       - V(started) starts what does not run. A name that pm2 does not know is started from O(ecosystem_file).
       - V(stopped) stops gracefully, and fails when pm2 had to kill a process (its job is cut off then).
       - V(restarted) restarts in place one by one, with the environment that pm2 remembers. A service with one process is away meanwhile.
@@ -46,7 +49,7 @@ options:
       - V(deleted) stops and takes out of pm2's table.
       - V(saved) writes the list that C(pm2 resurrect) restores.
     type: str
-    choices: [described, started, stopped, restarted, reloaded, replaced, deleted, saved]
+    choices: [described, alive, started, stopped, restarted, reloaded, replaced, deleted, saved]
     default: described
   name:
     description: Names of the processes, in the order in which to act on them. Every process that runs under a name is meant.
@@ -296,7 +299,7 @@ def main() -> None:
         {
             "state": {
                 "type": "str",
-                "choices": ["described", "started", "stopped", "restarted", "reloaded", "replaced", "deleted", "saved"],
+                "choices": ["described", "alive", "started", "stopped", "restarted", "reloaded", "replaced", "deleted", "saved"],
                 "default": "described",
             },
             "name": {"type": "list", "elements": "str", "default": []},

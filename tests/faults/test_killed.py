@@ -2,33 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from aftermath import NEW, OLD, Scene
-from interruption import command_line, modules_on_the_host, phase
+from interruption import phase
+from moments import LONG
 
 PHASES = ["stage", "quiesce", "snapshot", "migrate", "activate", "verify", "resume", "finish"]
-SERVICES = 5  # processes that serve: two of the API, one of each other
-
-
-def starts(words: str) -> Callable[[Scene], bool]:
-    """A program with these *words* in its command line is at work on the host, below the module."""
-    return lambda scene: any(words in command_line(pid) for pid in modules_on_the_host(scene.lab))
-
-
-# How the middle of each long work shows.
-LONG: dict[str, Callable[[Scene], bool]] = {
-    "npm ci": starts("npm ci"),
-    "build": starts("run build"),
-    "dump": starts("pg_dump "),
-    "restore": starts("pg_restore "),
-    "migrations": starts("packages/db/src/migrate.ts"),
-    # pm2 starts no program below a module, so a server there is one on a side port
-    "candidate": starts("/server."),
-    "cut-over, the new ones join": lambda scene: bool(scene.running_from(NEW)),
-    "cut-over, the old ones leave": lambda scene: bool(scene.running_from(NEW)) and len(scene.running_from(OLD)) < SERVICES,
-}
 QUICK_PHASES = {"migrate"}
 
 

@@ -71,9 +71,29 @@ def test_a_killed_daemon_is_noticed(pm2_home: Shop) -> None:
     pid = int((pm2_home.home / "pm2.pid").read_text())
     os.kill(pid, 9)
     _process.wait_gone([pid], 5)
-    with pytest.raises(EcommusError, match=f"process {pid} of pm2.pid is gone"):
+    with pytest.raises(EcommusError, match="no pm2 daemon"):
         ask(pm2_home)
     assert int((pm2_home.home / "pm2.pid").read_text()) == pid
+
+
+def test_a_daemon_that_died_comes_back_with_what_was_saved(pm2_home: Shop) -> None:
+    api(pm2_home)
+    with pytest.raises(EcommusError, match="no list of processes"):
+        kill_daemon(pm2_home)
+        ask(pm2_home, state="alive")
+    pm2_home.start("api")
+    ask(pm2_home, state="saved")
+    kill_daemon(pm2_home)
+    again = ask(pm2_home, state="alive")
+    assert again["changed"] and again["names"]["api"]["online"] == 2
+    assert get(PORT)["release"] == "r1"
+    assert not ask(pm2_home, state="alive")["changed"]
+
+
+def kill_daemon(shop: Shop) -> None:
+    pid = int((shop.home / "pm2.pid").read_text())
+    os.kill(pid, 9)
+    _process.wait_gone([pid], 5)
 
 
 def test_describes_modes_counts_and_paths_but_no_environment(pm2_home: Shop) -> None:

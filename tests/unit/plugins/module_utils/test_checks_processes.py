@@ -68,3 +68,12 @@ def test_processes_ready(shop: _layout.Paths, monkeypatch: pytest.MonkeyPatch, n
     found = run(shop, monkeypatch, "processes_ready", name, **env)
     assert found.ok is not bool(says)
     assert not says or found.found == says
+
+
+@pytest.mark.parametrize(("command", "ok"), [("7.0.4", True), ("6.0.14", False)])
+def test_pm2_version(shop: _layout.Paths, monkeypatch: pytest.MonkeyPatch, command: str, ok: bool) -> None:
+    monkeypatch.setattr(_pm2.Pm2, "daemon_version", "7.0.4")
+    monkeypatch.setattr(_pm2.Pm2, "command_version", command)
+    found = run(shop, monkeypatch, "pm2_version")
+    assert found.ok is ok
+    assert ok or found.found == "the pm2 daemon is version 7.0.4, the pm2 command 6.0.14"
