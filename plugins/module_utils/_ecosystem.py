@@ -50,10 +50,12 @@ function move (app, env) {
   app.env = Object.fromEntries(Object.entries(env).map(([key, value]) => [key, moved(value, false)]))
 }
 
+const plain = (env) => Object.entries(env).filter(([key, value]) => value != null && typeof value !== 'object')
+  .map(([key, value]) => [key, String(value)])
+
 function whole (full) {
-  const env = Object.entries(full.env).filter(([key, value]) => !QUIET.includes(key) && value != null && typeof value !== 'object')
   return { args: [].concat(full.args || []), node_args: [].concat(full.node_args || []), interpreter: full.exec_interpreter,
-    env: Object.fromEntries(env.map(([key, value]) => [key, String(value)])) }
+    env: Object.fromEntries(plain(full.env).filter(([key]) => !QUIET.includes(key))) }
 }
 
 function read () {
@@ -64,7 +66,8 @@ function read () {
   return apps.map((app) => {
     const env = Object.assign({}, app.env, ask.env ? app['env_' + ask.env] : {})
     const line = { name: app.name, exec_mode: app.exec_mode, instances: app.instances, wait_ready: app.wait_ready,
-      listen_timeout: app.listen_timeout, kill_timeout: app.kill_timeout, port: env.PORT, env_keys: Object.keys(env).sort() }
+      listen_timeout: app.listen_timeout, kill_timeout: app.kill_timeout, port: env.PORT, env_keys: Object.keys(env).sort(),
+      given: Object.fromEntries(plain(env).filter(([key]) => key !== app.increment_var)) }
     if (ask.to) move(app, env)
     try {
       const full = Common.resolveAppAttributes({ cwd: process.cwd(), pm2_home: process.env.PM2_HOME }, Object.assign({}, app))
@@ -157,7 +160,15 @@ class Ecosystem:
 
         :raises EcommusError: when the file is missing, is not recognised by pm2, or does not evaluate.
         """
-        return {str(app["name"]): _app(app) for app in self.read()}
+        return {str(app["name"]): _app(app) for app in self._defined}
+
+    @functools.cached_property
+    def _defined(self) -> list[dict[str, t.Any]]:
+        return self.read()
+
+    def environment_of(self, name: str) -> dict[str, str]:
+        """What the file gives *name*, as the process will have it. Never to be shown."""
+        return next((dict(app["given"]) for app in self._defined if app["name"] == name), {})
 
     def read(self, **more: t.Any) -> list[dict[str, t.Any]]:
         """The processes as the node script describes them.

@@ -30,6 +30,7 @@ def control(params: t.Mapping[str, t.Any], *, check_mode: bool) -> dict[str, t.A
     if state == "alive":
         return {"changed": revived, "done": [], "before": [], **_pm2_states.described(pm2, None)}
     if state == "described":
+        _check_directories(pm2, names, params["expect_path"])
         serving = {str(port): _serving(port) for port in params["ports"]}
         return {"changed": False, **_pm2_states.described(pm2, request.ecosystem, names), "serving": serving}
     before = _pm2_states.described(pm2, None)
@@ -72,7 +73,13 @@ def _request(pm2: Pm2, params: t.Mapping[str, t.Any]) -> _pm2_states.Request:
                     "give the address that the process listens on, such as http://127.0.0.1:4000/health",
                 )
     return _pm2_states.Request(
-        conditions=_proof.Conditions(params["expect_path"], (), params["stable_seconds"], params["timeout"]),
+        conditions=_proof.Conditions(
+            params["expect_path"],
+            stable_seconds=params["stable_seconds"],
+            timeout=params["timeout"],
+            env_file=params["env_file"],
+            env_keys=tuple(params["env_keys"]),
+        ),
         ecosystem=_ecosystem.Ecosystem(pm2, os.path.abspath(file), params["ecosystem_env"]) if file else None,
         health_urls=urls,
         stop_timeout=params["stop_timeout"],
@@ -97,6 +104,17 @@ def _serving(port: int) -> list[dict[str, t.Any]]:
         return [{"pid": info.pid, "cwd": info.cwd, "command": info.command} for info in _process.identity(port)]
     except EcommusError:
         return []
+
+
+def _check_directories(pm2: Pm2, names: t.Sequence[str], expected: str | None) -> None:
+    """See that all processes of *names* work under *expected*, if it is given."""
+    table = pm2.table() if expected else []
+    missing = [name for name in names if name not in {entry.name for entry in table}] if expected else []
+    if missing:
+        raise EcommusError(f"pm2 knows no process {', '.join(missing)}", "correct the name, or start it from an ecosystem file")
+    for entry in table:
+        if entry.name in names:
+            _proof.check_directory(entry, str(expected))
 
 
 def _check_name(name: str) -> None:

@@ -34,7 +34,7 @@ class Request:
     :param health_urls: by process name; see :class:`_proof.Conditions`.
     :param stop_timeout: seconds that a process may need to end; pm2 must be set to grant it. None: what pm2 is set to.
     :param instances: how many of each name ``started`` brings to life; None: all that pm2 knows.
-    :param newer_than: seconds since the epoch; ``replaced`` leaves alone what started later and runs from ``conditions.expect_path``.
+    :param newer_than: seconds since the epoch; ``replaced`` leaves alone what started later, with the code and the environment file of now.
     """
 
     conditions: _proof.Conditions
@@ -51,8 +51,10 @@ class Request:
         """The file, if it defines *name*."""
         return self.ecosystem if self.ecosystem is not None and name in self.ecosystem.apps else None
 
-    def conditions_for(self, name: str) -> _proof.Conditions:
-        return dataclasses.replace(self.conditions, health_urls=tuple(self.health_urls.get(name, ())))
+    def conditions_for(self, name: str, *, anew: bool = False) -> _proof.Conditions:
+        """What the processes *name* must fulfil; with *anew* they come from the ecosystem file as it is now."""
+        given = self.ecosystem.environment_of(name) if anew and self.ecosystem else {}
+        return dataclasses.replace(self.conditions, health_urls=tuple(self.health_urls.get(name, ())), environment=given)
 
 
 def described(pm2: Pm2, ecosystem: _ecosystem.Ecosystem | None, only: t.Collection[str] = ()) -> dict[str, t.Any]:
@@ -164,7 +166,7 @@ def replaced(pm2: Pm2, names: t.Sequence[str], request: Request) -> t.Iterator[_
         yield from (service.outcome() for service in services)
     for name, note in in_place.items():
         address = _address(request.health_urls.get(name, ()), _port(name, request))
-        outcome = _fork_cutover.replace_in_place(pm2, name, request.ecosystem_of(name), request.conditions_for(name), address)
+        outcome = _fork_cutover.replace_in_place(pm2, name, request.ecosystem_of(name), request.conditions_for(name, anew=True), address)
         yield dataclasses.replace(outcome, note=note)
 
 
@@ -173,7 +175,7 @@ def _beside(pm2: Pm2, name: str, request: Request) -> contextlib.AbstractContext
 
     :raises CannotShare: when they can only be restarted; without a message when nothing else was asked for.
     """
-    ecosystem, conditions = request.ecosystem_of(name), request.conditions_for(name)
+    ecosystem, conditions = request.ecosystem_of(name), request.conditions_for(name, anew=True)
     wanted = ecosystem.apps[name].exec_mode if ecosystem else None
     running = {entry.exec_mode for entry in pm2.table(name) if not entry.stopped}
     if running == {"cluster"} and wanted in ("cluster", None):
@@ -257,7 +259,7 @@ def _is_new(entry: Entry, request: Request) -> bool:
     if request.newer_than is None or info is None or info.started <= request.newer_than:
         return False
     try:
-        _proof.check_path(entry, request.conditions.expect_path)
+        _proof.check_identity(entry, request.conditions_for(entry.name))
     except _proof.NotProven:
         return False
     return True

@@ -19,7 +19,7 @@ import time
 import typing as t
 import urllib.parse
 
-from ansible_collections.mdlabs.ecommus.plugins.module_utils import _process
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _process, _proof_environment
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2 import Pm2
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2_table import Entry
@@ -41,6 +41,7 @@ class Conditions:
     :param stable_seconds: how long its id, pid and restart counter must stand still.
     :param timeout: seconds until it is online and answers.
     :param source_ports: ports to ask from, where the answering process depends on that; see :mod:`_shared_port`.
+    :param env_file: what it reads at boot; see :mod:`_proof_environment`, also for ``env_keys`` and ``environment``.
     """
 
     expect_path: str | None = None
@@ -48,6 +49,9 @@ class Conditions:
     stable_seconds: float = 3.0
     timeout: float = 60.0
     source_ports: t.Sequence[int] = ()
+    env_file: str | None = None
+    env_keys: tuple[str, ...] = ()
+    environment: t.Mapping[str, str] = dataclasses.field(default_factory=dict, repr=False)
 
 
 def prove(pm2: Pm2, ids: t.Collection[int], conditions: Conditions) -> list[Entry]:
@@ -67,7 +71,7 @@ def answer(pm2: Pm2, ids: t.Collection[int], conditions: Conditions) -> list[Ent
     """
     entries = settle(pm2, ids, conditions.timeout)
     for entry in entries:
-        check_path(entry, conditions.expect_path)
+        check_identity(entry, conditions)
     for url in conditions.health_urls:
         _check_health(pm2, entries, url, conditions.timeout, itertools.cycle(conditions.source_ports or (0,)))
     return entries
@@ -110,6 +114,27 @@ def watch(pm2: Pm2, entries: t.Collection[Entry], seconds: float) -> None:
         time.sleep(min(_POLL, max(0.01, deadline - time.monotonic())))
 
 
+def check_identity(entry: Entry, conditions: Conditions) -> None:
+    """See that *entry* runs the right code, and began with the environment that is there now."""
+    check_path(entry, conditions.expect_path)
+    problem = _proof_environment.problem(
+        entry.pid, conditions.expect_path, conditions.env_file, conditions.env_keys, conditions.environment
+    )
+    if problem:
+        raise _failure(entry, problem)
+
+
+def check_directory(entry: Entry, expected: str) -> _process.ProcessInfo:
+    """See that *entry* works under the real directory *expected*; what the kernel knows about it."""
+    root = os.path.realpath(expected)
+    info = _process.inspect(entry.pid)
+    if info is None:
+        raise _failure(entry, "does not live")
+    if info.cwd is None or not _under(info.cwd, root):
+        raise _failure(entry, f"works in {info.cwd} and not under {root}")
+    return info
+
+
 def check_path(entry: Entry, expected: str | None) -> None:
     """See that *entry* runs from under the real directory *expected*: where it works, and what it was started from.
 
@@ -117,12 +142,7 @@ def check_path(entry: Entry, expected: str | None) -> None:
     """
     if expected is None:
         return
-    root = os.path.realpath(expected)
-    info = _process.inspect(entry.pid)
-    if info is None:
-        raise _failure(entry, "has died")
-    if info.cwd is None or not _under(info.cwd, root):
-        raise _failure(entry, f"works in {info.cwd} and not under {root}")
+    info, root = check_directory(entry, expected), os.path.realpath(expected)
     script = os.path.realpath(entry.script)
     if not _under(script, root):
         raise _failure(entry, f"was started from {script} and not from under {root}")

@@ -78,7 +78,18 @@ options:
   expect_path:
     description:
       - Directory that the processes must run from afterwards, links resolved. Their working directories and scripts must lie under it.
+      - With O(state=described) the working directories of the processes O(name) must.
     type: path
+  env_file:
+    description:
+      - What the processes read themselves when they start. Each that O(state) has started must have started after its last change.
+      - A file below O(expect_path) is looked at by its place in the release, as the processes see it.
+    type: path
+  env_keys:
+    description: Keys that O(env_file) must have. Errors name keys and never values.
+    type: list
+    elements: str
+    default: []
   health_urls:
     description:
       - Per process name, plain HTTP URLs on this host.
@@ -125,7 +136,7 @@ options:
   newer_than:
     description:
       - Seconds since the epoch. O(state=replaced) leaves a name alone when all of its processes started after this moment and
-        run from O(expect_path).
+        the last change of O(env_file), and run from O(expect_path).
       - Makes a repeated call report no change. Without it every call replaces.
     type: float
   include_stopped:
@@ -309,6 +320,8 @@ def main() -> None:
             "path_prefix": {"type": "list", "elements": "path", "default": []},
             "ports": {"type": "list", "elements": "int", "default": []},
             "expect_path": {"type": "path"},
+            "env_file": {"type": "path"},
+            "env_keys": {"type": "list", "elements": "str", "default": [], "no_log": False},
             "health_urls": {"type": "dict", "default": {}},
             "stable_seconds": {"type": "float", "default": 3.0},
             "timeout": {"type": "float", "default": 60.0},

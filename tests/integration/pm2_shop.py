@@ -157,6 +157,8 @@ class Shop:
             "path_prefix": [str(self.bin)],
             "ports": [],
             "expect_path": None,
+            "env_file": None,
+            "env_keys": [],
             "health_urls": {},
             "stable_seconds": 1.0,
             "timeout": 15.0,
