@@ -37,7 +37,10 @@ def plan(connection: Session, live: str, replacement: str, failed: str) -> bool:
     if replacement not in here:
         raise EcommusError(f"there is no database {replacement} to put in the place of {live}", "restore the snapshot into it first")
     if failed in here:
-        raise EcommusError(f"a database {failed} exists already, and {live} cannot be kept under that name", "choose another failed_name")
+        raise EcommusError(
+            f"a database {failed} exists already, and {live} cannot be kept under that name",
+            "rename that database or drop it, or choose another failed_name",
+        )
     raise EcommusError(f"there is no database {live} to be replaced", "correct the name in DATABASE_URL")
 
 
