@@ -113,7 +113,6 @@ def other_pm2(lab: Lab) -> str:
     return str(home / "node_modules/.bin")
 
 
-@pytest.mark.quick
 def test_pm2_command_is_of_another_version(scene: Scene, other_pm2: str) -> None:
     """As after npm install -g pm2 without pm2 update: known before anything is touched."""
     outcome = scene.upgrade(ecommus_path_prefix=[other_pm2, str(scene.lab.config.bin)])
@@ -221,6 +220,7 @@ def test_disk_of_the_shop_is_full(lab: Lab, mounted: Callable[..., Disk], make_s
 # --- somebody else ---------------------------------------------------------------------------------
 
 
+@pytest.mark.quick
 def test_second_controller(scene: Scene) -> None:
     """Refused, and told who works since when and what to do; the first one is not disturbed."""
     first = scene.start()
