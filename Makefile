@@ -12,11 +12,11 @@ export ANSIBLE_HOME ?= $(CURDIR)/.ansible
 # A lab that is down is an error, not an empty inventory.
 export ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED := true
 
-.PHONY: help demo test test-all unit integration faults faults-quick lab lab-status lab-down lint bench clean \
+.PHONY: help demo test test-all unit integration faults faults-quick lab lab-status lab-down lint bench bench-way-back clean \
 	setup-controller setup-lab setup-test setup-lint
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  FLAVOUR=light   with lab or demo: a small build of the same shops, ready much sooner"
 
@@ -64,6 +64,9 @@ lint: setup-lint ## Check style, types, YAML and Ansible
 
 bench: setup-test ## Compare with the documented procedure typed as a shell script
 	@$(VENV)/python tests/bench/bench.py
+
+bench-way-back: setup-test ## Measure how soon the old release serves again when an upgrade fails
+	@$(VENV)/python tests/bench/way_back.py
 
 clean: lab-down ## Remove everything that was made: lab, tools, caches, environment
 	@rm -rf .lab .cache .venv .ansible .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
