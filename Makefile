@@ -54,13 +54,20 @@ faults: setup-test ## Break shops in every way there is a test for, and see that
 faults-quick: setup-test
 	@$(VENV)/python -m pytest -m quick tests/faults
 
-lint: setup-lint ## Check style, types, YAML and Ansible
+lint: setup-lint ## Check style, types, YAML, shell, documentation, licences and Ansible
 	@$(VENV)/ruff check .
 	@$(VENV)/ruff format --check tests/lab/ecommus_lab
 	@MYPYPATH=playbooks/collections $(VENV)/mypy -p ansible_collections.mdlabs.ecommus.plugins.module_utils
 	@$(VENV)/mypy tests/lab/ecommus_lab
 	@$(VENV)/yamllint --strict .
+	@shellcheck scripts/setup scripts/sanity scripts/units scripts/tree scripts/pythons scripts/docs-lint scripts/importer tests/bench/documented.sh .ci/run
+	@$(VENV)/reuse lint --quiet
+	@$(VENV)/antsibull-changelog lint
 	@$(VENV)/ansible-lint
+	@scripts/docs-lint
+	@scripts/sanity
+	@scripts/units
+	@scripts/importer
 
 bench: setup-test ## Compare with the documented procedure typed as a shell script
 	@$(VENV)/python tests/bench/bench.py

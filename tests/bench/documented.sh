@@ -73,6 +73,7 @@ upgrade() {
   step 6.4 an admin route
   login=$(printf '{"email":"%s","password":"%s"}' "$ADMIN_EMAIL" "$ADMIN_PASSWORD" |
     shop --header 'Content-Type: application/json' --header "X-Tenant-Id: $TENANT" --data @- "https://api.$DOMAIN/api/admin/auth/login")
+  # shellcheck disable=SC2001  # a pattern with a group
   token=$(sed 's/.*"accessToken":"\([^"]*\)".*/\1/' <<< "$login")
   printf 'Authorization: Bearer %s' "$token" |
     shop --header @- --header "X-Tenant-Id: $TENANT" --output /dev/null "https://api.$DOMAIN/api/admin/products?limit=1"

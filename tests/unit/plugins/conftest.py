@@ -6,8 +6,12 @@ import sys
 import typing as t
 from pathlib import Path
 
+import hypothesis
 import pytest
 
+# How long the making of an example takes says something about the machine, and nothing about what is tested.
+hypothesis.settings.register_profile("ecommus", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("ecommus")
 sys.path.insert(0, str(Path(__file__).parent))
 
 if t.TYPE_CHECKING:

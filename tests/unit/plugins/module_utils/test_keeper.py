@@ -12,7 +12,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils import _journal, _l
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._journal import Journal
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._keeper import Keeper
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 PHASES = ["stage", "quiesce", "snapshot", "migrate", "activate", "verify", "resume", "finish"]
@@ -198,7 +198,6 @@ def test_there_is_nothing_to_undo_twice(ann: Operator) -> None:
     way_back=st.booleans(),
     command=st.sampled_from(["same", "other", "rollback"]),
 )
-@settings(deadline=None)
 def test_after_a_kill_anywhere_the_next_command_is_right(done: int, way_back: bool, command: str) -> None:
     with tempfile.TemporaryDirectory() as directory:
         ann = Operator(Path(directory) / "state")

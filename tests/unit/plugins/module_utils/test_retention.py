@@ -199,7 +199,7 @@ def journals(draw: st.DrawFn) -> list[dict[str, Any]]:
     return runs
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(runs=journals(), live=st.integers(0, 9), used=st.sets(st.integers(0, 9)), keep_runs=st.integers(0, 12), data=st.data())
 def test_what_must_never_go(runs: list[dict[str, Any]], live: int, used: set[int], keep_runs: int, data: st.DataObject) -> None:
     found = everything(runs, live)
@@ -243,7 +243,7 @@ def test_what_must_never_go(runs: list[dict[str, Any]], live: int, used: set[int
                 assert not theirs & gone
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(runs=journals(), live=st.integers(0, 9))
 def test_a_second_judgement_removes_nothing_more(runs: list[dict[str, Any]], live: int) -> None:
     found = everything(runs, live)
