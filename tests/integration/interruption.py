@@ -17,7 +17,7 @@ from ecommus_lab.lab import Lab
 from ecommus_lab.running import RunningShop
 from playbook import Outcome, command
 
-PATIENCE = 240  # seconds
+PATIENCE = 600  # seconds
 
 
 def state(shop: RunningShop) -> Path:
