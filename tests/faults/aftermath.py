@@ -94,12 +94,12 @@ class Scene:
 
     # --- what must be true afterwards --------------------------------------------------------------
 
-    def serves(self, version: str, outcome: str | None = None) -> None:
-        """Everything that is asked of a shop that should serve *version* now."""
+    def serves(self, version: str, outcome: str | None = None, *, data: str | None = None) -> None:
+        """Everything that is asked of a shop that should serve *version* now, with the data of *data* (default: of the same)."""
         assert [problem for problem in self.shop.wait_healthy(20 if self.workers else 0) if self.workers or "workers" not in problem] == []
         self._runs_only(version)
         self._is_as_the_operator_knows_it()
-        self._data_is_of(version)
+        self._data_is_of(data or version)
         self._nothing_is_left_over()
         self._no_order_is_lost()
         if outcome is not None:

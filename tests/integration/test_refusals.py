@@ -60,18 +60,6 @@ def test_a_version_that_is_none(steady: RunningShop, tmp_path: Path, version: st
     assert not marker.exists()
 
 
-def revoke_token(shop: RunningShop) -> None:
-    shop.revoke_token()
-
-
-def unlicense(shop: RunningShop) -> None:
-    shop.unlicense("@ecommus-plugin/efactura-ro")
-
-
-def expire_licence(shop: RunningShop) -> None:
-    shop.expire_licence()
-
-
 def edit_a_tracked_file(shop: RunningShop) -> None:
     with (shop.root / "package.json").open("a") as stream:
         stream.write("\n")
@@ -84,9 +72,6 @@ def stop_the_admin(shop: RunningShop) -> None:
 @pytest.mark.parametrize(
     ("spoil", "says", "remedy"),
     [
-        (revoke_token, "token.*(not valid|revoked)", "customer portal"),
-        (unlicense, "efactura-ro.*not on the licence", "stay on the present release|re-issued"),
-        (expire_licence, "licence has expired|licence ended", "renew it"),
         (edit_a_tracked_file, "local changes.*package.json", "git stash"),
         (stop_the_admin, "admin: .*(502|503|refused)", "bring the shop to health"),
     ],
@@ -104,7 +89,6 @@ def test_circumstances_that_would_hurt(
     ("variables", "says", "remedy"),
     [
         ({"ecommus_npm_token": "wrong-token"}, "token.*(not valid|revoked)", "customer portal"),
-        ({"ecommus_env": {}}, "needs CHECKOUT_SESSION_SECRET", "ecommus_env"),
         ({"version": "v1.4.1-node99"}, r"Node\.js is 22.*wants >=99", "install a Node.js"),
         ({"ecommus_root": "/nowhere/shop"}, "no install at /nowhere/shop", "ecommus_root"),
         ({"ecommus_workers_process": "no-such"}, "not in pm2: no-such", "ecommus_workers_process"),
