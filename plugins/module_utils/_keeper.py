@@ -43,6 +43,8 @@ class Keeper:
 
     def act(self, state: str) -> Answer:
         """Do what *state* says; returns what the module returns."""
+        if state == "planned" and not self.check:
+            self._keep_acknowledgement()
         if state in ("read", "planned") or self.check:
             journal = Journal.load(self.lock.directory)
             result = self._look(journal) if state in ("read", "planned") else {"run": self._step(journal, state)}
@@ -109,10 +111,22 @@ class Keeper:
         if self._plan(journal).run_id != self.given["run_id"]:
             raise EcommusError("another run was begun on this install meanwhile", "run again")
 
-    def _acknowledge(self, journal: Journal) -> None:
+    def _keep_acknowledgement(self) -> None:
+        """It holds from now on, also when nothing else is to be done, as after a repair by hand."""
+        if self.given["acknowledged"]:
+            with self.lock.guard():
+                journal = Journal.load(self.lock.directory)
+                self._judge(journal)
+                if self._acknowledge(journal):
+                    with _written(journal.path):
+                        journal.save()
+
+    def _acknowledge(self, journal: Journal) -> bool:
         broken = journal.broken()
-        if broken is not None and broken["id"] == self.given["acknowledged"]:
-            broken["facts"]["acknowledged"] = {"at": _clock.now(), "by": str(self.claim.controller)}
+        if broken is None or broken["id"] != self.given["acknowledged"]:
+            return False
+        broken["facts"]["acknowledged"] = {"at": _clock.now(), "by": str(self.claim.controller)}
+        return True
 
     def _judge(self, journal: Journal) -> str:
         """Why the lock changes hands; empty when nobody loses it.

@@ -26,7 +26,8 @@ options:
   state:
     description:
       - V(read) returns the runs.
-      - V(planned) says what O(operation) means after the runs before, and refuses it when it must not be done now. Changes nothing.
+      - V(planned) says what O(operation) means after the runs before, and refuses it when it must not be done now. Notes
+        only that O(acknowledged) was dealt with.
       - V(begun) takes the lock and opens the run O(run_id), or takes it up when it was interrupted.
       - V(entered) notes that O(phase) begins and that the one before it is done.
       - V(noted) adds O(facts) to the run.

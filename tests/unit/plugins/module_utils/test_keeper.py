@@ -155,6 +155,16 @@ def test_a_failed_way_back_blocks_upgrades_until_it_is_dealt_with(ann: Operator)
     ann.begin("three")
 
 
+def test_an_acknowledgement_holds_also_when_nothing_else_is_to_be_done(ann: Operator) -> None:
+    ann.begin("one")
+    ann.step("finished", "one", outcome="rollback_failed")
+    ann.step("planned", "two", acknowledged="one", check=True)
+    with pytest.raises(EcommusError, match="acknowledge=one"):
+        ann.step("planned", "two")
+    ann.step("planned", "two", acknowledged="one")
+    assert ann.step("planned", "three")["plan"]["run_id"] == "three"
+
+
 def test_a_rollback_that_succeeded_lifts_the_block(ann: Operator) -> None:
     ann.begin("one")
     ann.step("finished", "one", outcome="rollback_failed")
