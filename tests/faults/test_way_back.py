@@ -248,20 +248,6 @@ def test_a_way_back_that_failed_can_be_dealt_with_by_hand(stuck: Scene) -> None:
     stuck.serves(NEW)
 
 
-def test_the_database_server_is_down_for_the_way_back_too(scene: Scene) -> None:
-    scene.undo.callback(lambda: scene.lab.postgres.start() if scene.shop.health() else None)
-    running = scene.start()
-    running.until(lambda: phase(scene.shop) == "activate")
-    scene.lab.postgres.stop()
-    refused(scene, running.outcome(), "(?s)THE WAY BACK FAILED.*What stopped the way back: .*refused", "rollback_failed")
-    scene.lab.postgres.start()
-    blocked = scene.upgrade()
-    assert blocked.code == 2
-    assert "run rollback.yml" in blocked.said
-    rolled_back(scene)
-    scene.serves(OLD, "succeeded")
-
-
 # --- workers that the operator had stopped -----------------------------------------------------------
 
 
