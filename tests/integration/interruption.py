@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.mdlabs.ecommus.plugins.module_utils import _process
+from ecommus_lab import processes
 from ecommus_lab.lab import Lab
 from ecommus_lab.running import RunningShop
 from playbook import Outcome, command
@@ -42,9 +42,14 @@ def phase(shop: RunningShop) -> str:
 
 def below(pid: int) -> list[int]:
     """*pid* and all its descendants, oldest first."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").glob("[0-9]*"):  # once: it is asked for again and again
+        with contextlib.suppress(OSError):
+            parent = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()[1]
+            children.setdefault(int(parent), []).append(int(entry.name))
     found = [pid]
-    for parent in found:
-        found += [child.pid for child in _process.children(parent)]
+    for parent_pid in found:
+        found += children.get(parent_pid, [])
     return found
 
 
@@ -56,7 +61,8 @@ def kill(pids: list[int]) -> None:
 
 def modules_on_the_host(lab: Lab) -> list[int]:
     """All that the SSH server of the lab has started. What pm2 runs is not below it."""
-    return [pid for listener in _process.listening_pids(lab.config.sshd_port) for pid in below(listener)[1:]]
+    daemon = processes.running(lab.sshd.pid_file)
+    return below(daemon)[1:] if daemon else []
 
 
 def command_line(pid: int) -> str:
