@@ -1,7 +1,7 @@
 # Copyright (c) 2026 MD Labs
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Checks of the shop's regular backup: there is a recent one, and none starts in the middle of the upgrade."""
+"""Checks of the shop's regular backup (a recent one, and none in the middle of the upgrade), and of what happens to snapshots."""
 
 from __future__ import annotations
 
@@ -11,10 +11,27 @@ import re
 import time
 import typing as t
 
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _age
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._preflight import WARNING, Finding, Subject, check
 
 # Snapshots of this collection, which may lie beside the backups, are named by their run.
 _OUR_SNAPSHOT = re.compile(r"\d{8}T\d{6}Z-upgrade")
+
+
+@check("Snapshots can be encrypted and shipped", "backup")
+def snapshot_kept_safe(subject: Subject) -> Finding:
+    said = []
+    if subject.snapshot_recipients:
+        _age.check_recipients(subject.snapshot_recipients, subject.path_prefix)
+        said.append(f"age takes the {len(subject.snapshot_recipients)} recipients")
+    if subject.snapshot_ship:
+        name = subject.snapshot_ship[0]
+        if subject.program(name) is None:
+            return Finding(False, f"{name} of ecommus_snapshot_ship is not on this host", "install it, or correct its path")
+        if not any("{path}" in part for part in subject.snapshot_ship):
+            return Finding(False, "ecommus_snapshot_ship does not say where {path} goes", "put {path} among its arguments")
+        said.append(f"{name} ships them")
+    return Finding(True, ", ".join(said) or "they are neither encrypted nor shipped")
 
 
 @check("There is a recent backup", "backup", severity=WARNING)

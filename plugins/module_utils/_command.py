@@ -67,12 +67,13 @@ def run(
     cwd: str | None = None,
     timeout: float,
     secrets: t.Iterable[str] = (),
-    stdin: str | None = None,
+    stdin: str | int | None = None,
     niceness: int = 0,
 ) -> Result:
     """Run *argv* to its end and return what it said; the exit code is the caller's to judge.
 
     :param env: the whole environment; see :func:`clean_environment`.
+    :param stdin: a text, or a file descriptor to read from.
     :param timeout: seconds; after it the program and all that it started are killed.
     :param niceness: how far it steps back behind the other processes of the host, as nice(1).
     :raises EcommusError: when the program is missing or did not end in time.
@@ -84,7 +85,7 @@ def run(
             list(argv),
             env=dict(env) if env is not None else clean_environment(),
             cwd=cwd,
-            stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if stdin is None else stdin if isinstance(stdin, int) else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
@@ -96,7 +97,7 @@ def run(
                     # Not in the child before it starts (preexec_fn): that may hang where threads run.
                     with contextlib.suppress(ProcessLookupError):
                         os.setpriority(os.PRIO_PROCESS, process.pid, niceness)
-                output, error = process.communicate(stdin, timeout=timeout)
+                output, error = process.communicate(stdin if isinstance(stdin, str) else None, timeout=timeout)
             except subprocess.TimeoutExpired:
                 _kill_group(process)
                 raise EcommusError(

@@ -41,6 +41,8 @@ class Subject:
     database_admin_url: str = dataclasses.field(default="", repr=False)
     pg_bin_dir: str = ""
     snapshot_dir: str = ""
+    snapshot_recipients: t.Sequence[str] = ()
+    snapshot_ship: t.Sequence[str] = ()
     pm2_home: str = ""
     path_prefix: t.Sequence[str] = ()
     npm_token: str = dataclasses.field(default="", repr=False)

@@ -208,7 +208,7 @@ def _snapshot_at(path: str) -> Stored | None:
     with contextlib.suppress(EcommusError):
         manifest = _snapshot.load(path)
     there = [name for name in _snapshot.files_of(path) if os.path.isfile(name)]
-    whole = manifest is not None and os.path.isfile(path) and os.path.getsize(path) == manifest.get("size")
+    whole = manifest is not None and os.path.isfile(manifest["file"]) and os.path.getsize(manifest["file"]) == manifest.get("size")
     return Stored(sum(map(size, there)), whole) if there else None
 
 

@@ -82,6 +82,7 @@ def build(
         "outcome": outcome(operation, run, failure),
         "from_version": source.get("version", version),
         "to_version": target.get("version", version),
+    snapshot = run.get("facts", {}).get("snapshot", {})
         "started": run.get("started"),
         "finished": run.get("finished"),
         "seconds": _seconds(run.get("started"), run.get("finished")),
@@ -89,7 +90,7 @@ def build(
         "requests": totals.get("requests"),
         "requests_failed": totals.get("failed"),
         "services": services,
-        "snapshot": run.get("facts", {}).get("snapshot", {}).get("path"),
+        "snapshot": snapshot.get("file") or snapshot.get("path"),
         "rollback_available_until": (pruned or {}).get("rollback_available_until"),
         "bytes_kept": (pruned or {}).get("bytes_kept"),
         "notices": notices(run),

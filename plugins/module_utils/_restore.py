@@ -10,6 +10,7 @@ import os
 import time
 import typing as t
 
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _age
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _database as database
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _fingerprint as fingerprint
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _postgres as postgres
@@ -59,6 +60,8 @@ def plan(target: Target, admin: Target, path: str, name: str, options: Options) 
                 differences=found,
             )
         state = database.state(connection, connection.info.dbname)
+    if manifest.get("encrypted"):
+        _age.check_identity(options.identity_file)
     require_room(admin, state["data_directory"], manifest["database_bytes"])
     return manifest
 
@@ -97,7 +100,8 @@ def restore(target: Target, admin: Target, path: str, name: str, jobs: int, opti
         database.drop(connection, partial)
         try:
             database.create(connection, partial, facts)
-            _pg_restore(admin.at(partial), path, tools.restore, role, jobs, options)
+            with snapshot.content(manifest, options) as stdin:
+                _pg_restore(admin.at(partial), path, tools.restore, role, jobs, options, stdin)
             with _own_session(target, admin, connection) as own:
                 refused = database.apply(connection, partial, facts, own)
             if refused and options.require_settings:
@@ -152,12 +156,14 @@ def compare(target: Target, manifest: t.Mapping[str, t.Any], role: str = "", req
         return lines
 
 
-def _pg_restore(target: Target, path: str, program: str, role: str, jobs: int, options: Options) -> None:
+def _pg_restore(target: Target, path: str, program: str, role: str, jobs: int, options: Options, stdin: int | None) -> None:
     argv = [program, "--exit-on-error", "--no-password", "--dbname", target.database]
-    argv += ["--single-transaction"] if jobs == 1 else ["--jobs", str(jobs)]
+    # Parallel jobs must find their place in a file; a pipe is read once, from front to end.
+    argv += ["--single-transaction"] if jobs == 1 or stdin is not None else ["--jobs", str(jobs)]
     argv += ["--role", role] if role else []
     with target.environment(options.path_prefix, "ecommus pg_restore") as env:
-        answer = run([*gently(argv), path], env=env, timeout=options.timeout, secrets=target.secrets)
+        source = [path] if stdin is None else []
+        answer = run(gently([*argv, *source]), env=env, timeout=options.timeout, secrets=target.secrets, stdin=stdin)
     if answer.code != 0:
         text = " ".join(answer.tail(4).split())
         if "No space left" in text:

@@ -4,7 +4,7 @@
 """Snapshots of a database: made so that a half-written one cannot be mistaken for one, and never trusted without reading it.
 
 A snapshot is ``<name>.dump`` (pg_dump's custom format) and ``<name>.manifest.json`` beside it. The manifest is written
-last: without it there is no snapshot.
+last: without it there is no snapshot. An encrypted one is ``<name>.dump.age``; the manifest says so, and size and SHA-256 are then its.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import threading
 import time
 import typing as t
 
-from ansible_collections.mdlabs.ecommus.plugins.module_utils import _clock
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _age, _clock
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _database as database
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _fingerprint as fingerprint
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _postgres as postgres
@@ -34,6 +34,7 @@ if t.TYPE_CHECKING:
 
 FORMAT = 1
 SUFFIX = ".dump"
+ENCRYPTED = ".age"
 
 # A compressed dump took 0.12 to 0.17 of the table bytes of shops with jsonb and text; incompressible content takes more.
 DUMP_RATIO = 0.5
@@ -52,6 +53,9 @@ class Options(t.NamedTuple):
     :param lock_timeout: seconds that pg_dump waits for a lock.
     :param dump_ratio: expected size of the dump as a share of the tables'.
     :param require_settings: whether a copy that lacks settings, which the role may not make, is a failure.
+    :param recipients: public keys to encrypt a snapshot to.
+    :param identity_file: what decrypts it.
+    :param ship: the command that takes it off the host, with ``{path}`` for the file.
     """
 
     bin_dir: str = ""
@@ -61,6 +65,9 @@ class Options(t.NamedTuple):
     lock_timeout: float = 30.0
     dump_ratio: float = DUMP_RATIO
     require_settings: bool = True
+    recipients: t.Sequence[str] = ()
+    identity_file: str = ""
+    ship: t.Sequence[str] = ()
 
 
 def manifest_path(path: str) -> str:
@@ -89,7 +96,7 @@ def load(path: str) -> dict[str, t.Any] | None:
         raise EcommusError(f"the manifest {name} cannot be read: {error}", remedy) from None
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise EcommusError(f"the manifest {name} is not of format {FORMAT}", remedy)
-    return {**found, "path": path}
+    return {**found, "path": path, "file": path + ENCRYPTED if found.get("encrypted") else path}
 
 
 def verify(path: str, options: Options) -> dict[str, t.Any]:
@@ -98,11 +105,33 @@ def verify(path: str, options: Options) -> dict[str, t.Any]:
     Size and SHA-256 find what happened since it was written. Reading every block through pg_restore finds what was wrong
     from the start; ``pg_restore --list`` reads only the table of contents in front and accepts a dump that was cut off.
 
+    An encrypted one was read through before; without its identity only size and SHA-256 are compared.
+
     :raises EcommusError: when it is missing, incomplete or damaged.
     """
     manifest = verify_checksum(path)
-    read_through(path, newest_tools(options.bin_dir, options.path_prefix), options.timeout)
+    if not manifest.get("encrypted") or options.identity_file:
+        with content(manifest, options) as stdin:
+            read_through(path, newest_tools(options.bin_dir, options.path_prefix), options.timeout, stdin)
     return manifest
+
+
+@contextlib.contextmanager
+def content(manifest: t.Mapping[str, t.Any], options: Options) -> t.Iterator[int | None]:
+    """The descriptor of a pipe with the decrypted dump; None for one that is not encrypted, which programs read by its path.
+
+    :raises EcommusError: when it cannot be decrypted.
+    """
+    if not manifest.get("encrypted"):
+        yield None
+        return
+    with _age.decrypted(manifest["file"], options.identity_file, path_prefix=options.path_prefix) as stdin:
+        yield stdin
+
+
+def write_manifest(path: str, manifest: t.Mapping[str, t.Any]) -> None:
+    """Keep the manifest of *path*, without what only says where it lies."""
+    write_json(manifest_path(path), {key: value for key, value in manifest.items() if key not in ("path", "file")})
 
 
 def verify_checksum(path: str) -> dict[str, t.Any]:
@@ -112,22 +141,24 @@ def verify_checksum(path: str) -> dict[str, t.Any]:
     if manifest is None:
         raise EcommusError(f"there is no snapshot at {path}: it has no manifest", "make it with state=present, or correct the path")
     try:
-        size = os.path.getsize(path)
+        size = os.path.getsize(manifest["file"])
         if size != manifest["size"]:
             raise EcommusError(f"the snapshot {path} is damaged: {size} bytes instead of {manifest['size']}", remedy)
-        if sha256(path) != manifest["sha256"]:
+        if sha256(manifest["file"]) != manifest["sha256"]:
             raise EcommusError(f"the snapshot {path} is damaged: its content does not match the SHA-256 in the manifest", remedy)
     except OSError as error:
         raise EcommusError(f"the snapshot {path} cannot be read: {error.strerror}", remedy) from None
     return manifest
 
 
-def read_through(path: str, tools: Tools, timeout: float) -> None:
+def read_through(path: str, tools: Tools, timeout: float, stdin: int | None = None) -> None:
     """Make pg_restore read and unpack every block of the archive.
 
+    :param stdin: where to read it from, if not from the file *path*.
     :raises EcommusError: when it finds one that it cannot.
     """
-    answer = run([*gently([tools.restore, "--file", os.devnull, path])], env=clean_environment(), timeout=timeout)
+    source = [path] if stdin is None else []
+    answer = run(gently([tools.restore, "--file", os.devnull, *source]), env=clean_environment(), timeout=timeout, stdin=stdin)
     if answer.code != 0 or answer.error.strip():
         raise EcommusError(f"the snapshot {path} cannot be read to its end: {answer.tail(3)}", "do not restore from it; make a new one")
 
@@ -141,9 +172,9 @@ def sha256(path: str) -> str:
     return digest.hexdigest()
 
 
-def files_of(path: str) -> tuple[str, str, str]:
+def files_of(path: str) -> tuple[str, ...]:
     """The files of a snapshot, in the order of their removal: the manifest first, last what a killed run may have left of it."""
-    return manifest_path(path), path, path + ".partial"
+    return manifest_path(path), path, path + ENCRYPTED, path + ENCRYPTED + ".partial", path + ".partial"
 
 
 def remove(path: str) -> bool:
@@ -194,7 +225,6 @@ def create(target: Target, path: str, options: Options) -> dict[str, t.Any]:
 
     :raises EcommusError: when it fails; nothing is left behind then.
     """
-    name = manifest_path(path)
     tools, _size = prepare(target, path, options)
     directory = os.path.dirname(path)
     os.makedirs(directory, mode=0o700, exist_ok=True)
@@ -202,25 +232,24 @@ def create(target: Target, path: str, options: Options) -> dict[str, t.Any]:
     partial = path + ".partial"
     os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     try:
-        content = _dump(target, partial, tools, options)
+        made = _dump(target, partial, tools, options)
         read_through(partial, tools, options.timeout)
-        content |= {"format": FORMAT, "size": os.path.getsize(partial), "sha256": sha256(partial), "client_version": str(tools)}
-        _fsync(partial)
+        made |= {"format": FORMAT, "size": os.path.getsize(partial), "sha256": sha256(partial), "client_version": str(tools)}
+        fsync(partial)
         os.replace(partial, path)
         fsync_directory(directory)
-        write_json(name, content)
+        write_manifest(path, made)
     except BaseException:
         remove(path)
         raise
-    return {**content, "path": path}
+    return {**made, "path": path, "file": path}
 
 
 def note_copy(path: str, name: str, seal: str) -> None:
     """Keep in the manifest the seal of a copy whose rows were proven; see :func:`_fingerprint.seal`."""
     manifest = load(path)
     if manifest is not None:
-        del manifest["path"]
-        write_json(manifest_path(path), {**manifest, "copies": {**manifest.get("copies", {}), name: seal}})
+        write_manifest(path, {**manifest, "copies": {**manifest.get("copies", {}), name: seal}})
 
 
 def _dump(target: Target, partial: str, tools: Tools, options: Options) -> dict[str, t.Any]:
@@ -344,7 +373,7 @@ def _mib(size: float) -> str:
     return f"{size / 2**20:.0f} MiB"
 
 
-def _fsync(path: str) -> None:
+def fsync(path: str) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

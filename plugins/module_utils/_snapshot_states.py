@@ -12,6 +12,7 @@ import typing as t
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _database as database
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _restore as restore
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _snapshot as snapshot
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _snapshot_away as away
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pgtools import find_tools
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._postgres import Target
@@ -48,6 +49,21 @@ def present(request: Request) -> Answer:
 def verified(request: Request) -> Answer:
     """Read the snapshot through."""
     return {"manifest": snapshot.verify(request.path, request.options)}
+
+
+def encrypted(request: Request) -> Answer:
+    """Encrypt the snapshot, unless it is."""
+    if not request.check:
+        changed = away.encrypt(request.path, request.options)
+        return {"changed": changed, "manifest": snapshot.load(request.path)}
+    manifest = snapshot.verify_checksum(request.path)
+    return {"changed": not manifest.get("encrypted"), "manifest": manifest}
+
+
+def shipped(request: Request) -> Answer:
+    """Take the snapshot off the host, each time anew."""
+    ship = snapshot.verify_checksum if request.check else lambda path: away.ship(path, request.options)
+    return {"changed": True, "manifest": ship(request.path)}
 
 
 def described(request: Request) -> Answer:
@@ -120,6 +136,8 @@ def _changed(before: str, after: str) -> Answer:
 STATES: dict[str, t.Callable[[Request], Answer]] = {
     "present": present,
     "verified": verified,
+    "encrypted": encrypted,
+    "shipped": shipped,
     "described": described,
     "restored": restored,
     "absent": absent,

@@ -25,16 +25,40 @@ options:
     description:
       - V(present) makes the snapshot O(path), unless it is there; one that is there is verified.
       - V(verified) reads an existing snapshot to its end and compares it with its manifest.
+      - V(encrypted) puts a file that only O(recipients) can read in the place of the dump, C(<name>.dump.age).
+      - V(shipped) runs O(ship), each time anew.
       - V(described) returns the manifest of O(path), if given and there, and the state of the server. It changes nothing.
       - V(restored) restores O(path) into the new database O(target_database) and compares the result with the manifest. A database of
         that name that already is an equal copy is left alone.
       - V(absent) removes the snapshot O(path) and the database O(target_database), whichever is given. The live database is refused.
     type: str
-    choices: [present, verified, described, restored, absent]
+    choices: [present, verified, encrypted, shipped, described, restored, absent]
     default: present
   path:
     description: The dump, absolute, ending in C(.dump). Its directory is created with mode V(0700).
     type: path
+  recipients:
+    description:
+      - Public keys to encrypt to, as C(age --recipient) takes them. Required with O(state=encrypted), which needs the command C(age).
+      - The dump is plain on the disk, with mode 0600, from O(state=present) to O(state=encrypted), because a parallel restore and reading
+        it through need a file. What is left of it on the disk's free blocks is not overwritten.
+    type: list
+    elements: str
+    default: []
+  identity_file:
+    description:
+      - File with the private key for an encrypted snapshot. Needed for O(state=restored) only. It is decrypted through a pipe, so the dump
+        is never plain on the disk, and restored by one job.
+      - With O(state=verified), an encrypted snapshot is read to its end when this is given; else its size and SHA-256 are compared.
+    type: path
+  ship:
+    description:
+      - Program and arguments that take the snapshot off the host; C({path}) is replaced by the path of its file.
+      - Required with O(state=shipped).
+      - No shell is involved, and none of the caller's environment but E(HOME), E(PATH) and the like. It may take O(timeout) seconds.
+    type: list
+    elements: str
+    default: []
   target_database:
     description: Name of the database to restore into or to remove.
     type: str
@@ -105,6 +129,8 @@ manifest:
   type: dict
   contains:
     path: {description: The dump., type: str}
+    file: {description: The file that there is; that of an encrypted one ends in C(.age)., type: str}
+    encrypted: {description: Whether it is encrypted; absent when not., type: bool}
     size: {description: Its size in bytes., type: int}
     sha256: {description: Its SHA-256., type: str}
     created: {description: "When the transaction began that was dumped; ISO 8601, UTC.", type: str}
@@ -181,6 +207,9 @@ def main(module: AnsibleModule) -> dict[str, t.Any]:
             lock_timeout=given["lock_timeout"],
             dump_ratio=given["dump_ratio"],
             require_settings=given["require_settings"],
+            recipients=given["recipients"],
+            identity_file=given["identity_file"] or "",
+            ship=given["ship"],
         ),
         unless_database=given["unless_database"] or "",
         check=module.check_mode,
@@ -195,6 +224,9 @@ if __name__ == "__main__":
             **postgres_options(),
             "state": {"type": "str", "choices": list(states.STATES), "default": "present"},
             "path": {"type": "path"},
+            "recipients": {"type": "list", "elements": "str", "default": []},
+            "identity_file": {"type": "path"},
+            "ship": {"type": "list", "elements": "str", "default": []},
             "target_database": {"type": "str"},
             "unless_database": {"type": "str"},
             "bin_dir": {"type": "path"},
@@ -209,6 +241,8 @@ if __name__ == "__main__":
         required_if=[
             ("state", "present", ["path"]),
             ("state", "verified", ["path"]),
+            ("state", "encrypted", ["path", "recipients"]),
+            ("state", "shipped", ["path", "ship"]),
             ("state", "restored", ["path", "target_database"]),
             ("state", "absent", ["path", "target_database"], True),
         ],

@@ -71,6 +71,16 @@ options:
     description: Where the programs of PostgreSQL are.
     type: path
     default: ""
+  snapshot_recipients:
+    description: Public keys that snapshots will be encrypted to.
+    type: list
+    elements: str
+    default: []
+  snapshot_ship:
+    description: Program and arguments that will take snapshots off the host.
+    type: list
+    elements: str
+    default: []
   snapshot_dir:
     description: Where the snapshot will be written.
     type: path
@@ -195,7 +205,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._install_options im
 
 PASSED_ON = (
     "layout", "version", "commit", "services", "workers_process", "resolve", "ca_path", "env_file", "env_given",
-    "database_url_key", "snapshot_dir", "pm2_home", "path_prefix", "npm_token",
+    "database_url_key", "snapshot_dir", "snapshot_recipients", "snapshot_ship", "pm2_home", "path_prefix", "npm_token",
     "shared_paths", "backup_dir", "backup_max_age_hours", "backup_cron_file", "backup_margin_minutes",
 )  # fmt: skip
 
@@ -239,6 +249,8 @@ if __name__ == "__main__":
             "admin_url": {"type": "str", "default": "", "no_log": True},
             "bin_dir": {"type": "path", "default": ""},
             "snapshot_dir": {"type": "path", "default": "/backup"},
+            "snapshot_recipients": {"type": "list", "elements": "str", "default": []},
+            "snapshot_ship": {"type": "list", "elements": "str", "default": []},
             "pm2_home": {"type": "path", "required": True},
             "npm_token": {"type": "str", "default": "", "no_log": True},
             "shared_paths": {"type": "list", "elements": "str", "default": []},

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _checks_backup, _layout
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._preflight import Subject
 
 JOB = "ecommus /opt/ecommus/scripts/backup.sh >> /var/log/ecommus-backup.log 2>&1"
@@ -71,3 +72,23 @@ def test_backup_collision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line:
 
 def test_no_cron_file(tmp_path: Path) -> None:
     assert _checks_backup.backup_collision(subject(backup_cron_file=str(tmp_path / "none"))).ok
+
+
+@pytest.mark.parametrize(
+    ("given", "ok", "says"),
+    [
+        ({}, True, "neither encrypted nor shipped"),
+        ({"snapshot_ship": ["cp", "{path}", "/mnt/"]}, True, "cp ships them"),
+        ({"snapshot_ship": ["cp", "/mnt/"]}, False, "does not say where {path} goes"),
+        ({"snapshot_ship": ["no-such-program", "{path}"]}, False, "no-such-program of ecommus_snapshot_ship is not on this host"),
+    ],
+)
+def test_snapshot_kept_safe(given: dict[str, Any], ok: bool, says: str) -> None:
+    finding = _checks_backup.snapshot_kept_safe(subject(**given))
+    assert (finding.ok, says in finding.found) == (ok, True), finding
+
+
+def test_snapshots_cannot_be_encrypted_without_age(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(EcommusError, match="the command age is not on this host"):
+        _checks_backup.snapshot_kept_safe(subject(snapshot_recipients=["age1x"]))
