@@ -71,6 +71,7 @@ def build(
     :param pruned: what the module prune returned, where it was called.
     """
     source, target = run.get("from", {}), run.get("to", {})
+    snapshot = run.get("facts", {}).get("snapshot", {})
     totals = prober.get("totals", {})
     keys = ("requests", "failed", "median_ms", "slowest_ms", "longest_gap_ms")
     services = {name: {key: figures[key] for key in keys} for name, figures in prober.get("targets", {}).items()}
@@ -82,7 +83,6 @@ def build(
         "outcome": outcome(operation, run, failure),
         "from_version": source.get("version", version),
         "to_version": target.get("version", version),
-    snapshot = run.get("facts", {}).get("snapshot", {})
         "started": run.get("started"),
         "finished": run.get("finished"),
         "seconds": _seconds(run.get("started"), run.get("finished")),
