@@ -94,7 +94,7 @@ class Pm2:
 
         :raises EcommusError: when there is none, or it belongs to somebody else. Nothing is started.
         """
-        pid = self._living()
+        pid = self.living()
         if pid is None:
             raise EcommusError(
                 f"no pm2 daemon for {self.home}",
@@ -108,7 +108,7 @@ class Pm2:
             )
         return pid
 
-    def _living(self) -> int | None:
+    def living(self) -> int | None:
         """The process id in ``pm2.pid``, unless that process is gone."""
         try:
             with open(os.path.join(self.home, "pm2.pid"), encoding="ascii") as file:
@@ -170,7 +170,7 @@ class Pm2:
         :returns: whether there was none; the daemon of somebody else is left alone.
         :raises EcommusError: when there is no saved list, or its processes are not in the table afterwards.
         """
-        if self._living() is not None:
+        if self.living() is not None:
             return False
         path = os.path.join(self.home, "dump.pm2")
         saved = sorted(saved_names(path))

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -178,6 +179,18 @@ def test_one_that_never_says_that_it_is_ready(shop: Shop) -> None:
 def test_a_500_on_one_route(shop: Shop) -> None:
     put(shop, "r2", "good", broken=True)
     fails(shop, "answer", "answers /categories badly: status 500")
+
+
+def test_a_daemon_that_dies_meanwhile_is_not_the_fault_of_the_release(pm2_home: Shop) -> None:
+    put(pm2_home, "r1", "good")
+    put(pm2_home, "r2", "hang")
+    pm2_home.define("api", "cluster", LIVE, 1)
+    pm2_home.start("api")
+    daemon = int((pm2_home.home / "pm2.pid").read_text())
+    threading.Timer(1.0, os.kill, (daemon, signal.SIGKILL)).start()
+    with pytest.raises(EcommusError, match="no pm2 daemon"):
+        prove(pm2_home)
+    assert not _process.running_below(str(pm2_home.root / "releases/r2"))
 
 
 def test_a_death_after_two_seconds(shop: Shop) -> None:
