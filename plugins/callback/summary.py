@@ -82,6 +82,7 @@ def notes(report: Report) -> list[str]:
             lines.append(f"    {name}: {service['failed']} of {service['requests']} requests failed{gap}")
     lines += [f"    {label:<9} {report[key]}" for key, label in PATHS.items() if report.get(key)]
     told = [("notice", notice) for notice in report.get("notices") or ()]
+    told += [("by hand", step) for step in report.get("manual_steps") or ()]
     told += [(label, report[label]) for label in ("problem", "remedy") if report.get(label)]
     for label, text in told:
         lines += textwrap.wrap(f"{label:<9} {text}", WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 14)

@@ -47,6 +47,7 @@ class Service:
     """One name on its way to new code: ``old`` are the processes to replace, ``count`` is how many there should be.
 
     :param ecosystem: defines the new processes as it stands now; None: they become like the old ones.
+    :param environment: variables that the new ones get on top of that.
     """
 
     pm2: Pm2
@@ -57,6 +58,7 @@ class Service:
     count: int
     strategy: str
     node_options: str | None = None
+    environment: t.Mapping[str, str] | None = None
     added: list[Entry] = dataclasses.field(default_factory=list)
     killed: tuple[int, ...] = ()
     pause: t.ClassVar[float] = 0  # seconds between `give` and the end of the old ones
@@ -66,7 +68,7 @@ class Service:
 
         :raises NotProven: when it does not.
         """
-        ids = add_one(self.pm2, self.name, self.ecosystem, self.old[0], self.conditions.timeout, self.node_options)
+        ids = add_one(self.pm2, self.name, self.ecosystem, self.old[0], self.conditions.timeout, self.node_options, self.environment)
         self.added += _proof.answer(self.pm2, ids, self.conditions)
 
     def give(self) -> None:
@@ -78,11 +80,17 @@ class Service:
 
 
 def cluster(
-    pm2: Pm2, name: str, ecosystem: _ecosystem.Ecosystem | None, conditions: _proof.Conditions, *, overlap: str = "all"
+    pm2: Pm2,
+    name: str,
+    ecosystem: _ecosystem.Ecosystem | None,
+    conditions: _proof.Conditions,
+    *,
+    overlap: str = "all",
+    environment: t.Mapping[str, str] | None = None,
 ) -> Service:
     """The processes *name*, in cluster mode, to be replaced by as many new ones."""
     old, count = resume(pm2, Record.of(pm2.home), name)
-    return Service(pm2, name, ecosystem, conditions, old, count, f"overlap {overlap}")
+    return Service(pm2, name, ecosystem, conditions, old, count, f"overlap {overlap}", environment=environment)
 
 
 def replace(pm2: Pm2, services: t.Sequence[Service], *, overlap: str = "all") -> None:
@@ -175,6 +183,7 @@ def add_one(
     model: Entry,
     timeout: float,
     node_options: str | None = None,
+    environment: t.Mapping[str, str] | None = None,
 ) -> list[int]:
     """Start one process *name* beside the others; its id.
 
@@ -183,7 +192,7 @@ def add_one(
     known = {entry.pm_id for entry in pm2.table()}
     if ecosystem is not None:
         patience = (ecosystem.app(name).listen_timeout_ms or model.listen_timeout_ms) / 1000 + _START_MARGIN
-        started = ecosystem.add(name, instances=1, timeout=max(timeout, patience), node_options=node_options)
+        started = ecosystem.add(name, instances=1, timeout=max(timeout, patience), node_options=node_options, environment=environment)
     else:
         started = _ecosystem.duplicate(pm2, model.pm_id, timeout=max(timeout, model.listen_timeout_ms / 1000 + _START_MARGIN))
     fresh = [entry for entry in pm2.table(name) if entry.pm_id not in known]

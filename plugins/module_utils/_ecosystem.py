@@ -22,8 +22,9 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2 import Pm2
 
 _MARK = "ECOMMUS-ANSWER:"
 
-# stdin: {package, do: read|add|restart|duplicate, file, only, env, instances, id, node_options, moves, to}. The answer is the marked line
-# of stdout. With "to", a read puts that directory in the place of those in "moves", and tells all that it takes to start the processes.
+# stdin: {package, do: read|add|restart|duplicate, file, only, env, instances, id, extra, node_options, moves, to}. The answer is the
+# marked line of stdout. With "to", a read puts that directory in the place of those in "moves", and tells all that it takes to start
+# the processes.
 _SCRIPT = r"""
 'use strict'
 const fs = require('fs'), path = require('path')
@@ -100,6 +101,7 @@ function act () {
       if (ask.do === 'restart') return pm2.restart(ask.file, options, done)
       pm2.Client.executeRemote = (method, argument, cb) => {
         if (method === 'getMonitorData') return cb(null, [])
+        if (method === 'prepare') Object.assign(argument.env, ask.extra)
         if (method === 'prepare' && ask.node_options) {
           argument.env.NODE_OPTIONS = [argument.env.NODE_OPTIONS, ask.node_options].filter(Boolean).join(' ')
         }
@@ -205,16 +207,24 @@ class Ecosystem:
             )
         return apps[name]
 
-    def add(self, name: str, *, instances: int | None, timeout: float, node_options: str | None = None) -> Started:
+    def add(
+        self,
+        name: str,
+        *,
+        instances: int | None,
+        timeout: float,
+        node_options: str | None = None,
+        environment: t.Mapping[str, str] | None = None,
+    ) -> Started:
         """Start *name* as the file defines it now, beside whatever runs under that name.
 
         :param instances: how many; None starts as many as the file says.
         :param timeout: seconds until all of them are ready.
         :param node_options: to add to NODE_OPTIONS of the process.
+        :param environment: variables that it gets on top of those of the file.
         """
-        return self._started(
-            {"do": "add", "only": name, "instances": instances, "env": self.environment, "node_options": node_options}, timeout
-        )
+        more = {"node_options": node_options, "extra": dict(environment or {})}
+        return self._started({"do": "add", "only": name, "instances": instances, "env": self.environment, **more}, timeout)
 
     def restart(self, name: str, *, timeout: float) -> Started:
         """Restart everything that runs as *name*, with the environment that the file gives it now."""

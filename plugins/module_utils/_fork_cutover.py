@@ -30,10 +30,12 @@ def replace_in_place(
     ecosystem: _ecosystem.Ecosystem | None,
     conditions: _proof.Conditions,
     address: tuple[str, int] | None,
+    environment: t.Mapping[str, str] | None = None,
 ) -> _cutover.Outcome:
     """Stop what runs as *name* and start it again, as the ecosystem file defines it now; prove it.
 
     :param address: host and port to watch for the gap.
+    :param environment: variables that it gets on top of those of the file; also an empty one means that none of before are kept.
     :raises EcommusError: when it does not live afterwards; there is no old process to go back to, only the old code to start again.
     """
     record = Record.of(pm2.home)
@@ -42,7 +44,7 @@ def replace_in_place(
     since = _pm2_logs.mark(old)
     with GapWatch(address) as gap:
         try:
-            ids = _start_again(pm2, name, ecosystem, old, count, conditions.timeout)
+            ids = _start_again(pm2, name, ecosystem, old, count, conditions.timeout, environment)
             if address is not None:
                 gap.wait_open(conditions.timeout)
             entries = _proof.prove(pm2, ids, conditions)
@@ -57,7 +59,13 @@ def replace_in_place(
 
 
 def _start_again(
-    pm2: Pm2, name: str, ecosystem: _ecosystem.Ecosystem | None, old: t.Sequence[Entry], count: int, timeout: float
+    pm2: Pm2,
+    name: str,
+    ecosystem: _ecosystem.Ecosystem | None,
+    old: t.Sequence[Entry],
+    count: int,
+    timeout: float,
+    environment: t.Mapping[str, str] | None,
 ) -> list[int]:
     if ecosystem is None:
         for entry in old:
@@ -65,16 +73,17 @@ def _start_again(
         return [entry.pm_id for entry in old]
     app = ecosystem.app(name)  # before anything is stopped: a missing script must not cost the shop its process
     if (
-        all((entry.cwd, entry.script, entry.exec_mode) == (app.cwd, app.script, app.exec_mode) for entry in pm2.table(name))
+        environment is None  # pm2 keeps what the file does not name
+        and all((entry.cwd, entry.script, entry.exec_mode) == (app.cwd, app.script, app.exec_mode) for entry in pm2.table(name))
         and len(pm2.table(name)) == count
     ):
         ecosystem.restart(name, timeout=sum(_patience(entry, timeout) for entry in old))
         return [entry.pm_id for entry in old]
-    # a restart keeps directory, script and mode that the process was first started with
+    # a restart keeps directory, script, mode and variables that the process was first started with
     _ending.delete(pm2, old)
     ids: list[int] = []
     for _number in range(count):
-        ids += _cutover.add_one(pm2, name, ecosystem, old[0], timeout)
+        ids += _cutover.add_one(pm2, name, ecosystem, old[0], timeout, environment=environment)
     return ids
 
 
@@ -110,7 +119,12 @@ class _Shared(_cutover.Service):
 
 @contextlib.contextmanager
 def sharing(
-    pm2: Pm2, name: str, ecosystem: _ecosystem.Ecosystem | None, conditions: _proof.Conditions, port: int | None
+    pm2: Pm2,
+    name: str,
+    ecosystem: _ecosystem.Ecosystem | None,
+    conditions: _proof.Conditions,
+    port: int | None,
+    environment: t.Mapping[str, str] | None = None,
 ) -> t.Iterator[_cutover.Service]:
     """The one process that runs as *name*, to be replaced by one that starts beside it on the same port.
 
@@ -122,7 +136,8 @@ def sharing(
     if _version(old[0].node_version) < _shared_port.NODE_MINIMUM:
         raise _shared_port.CannotShare(f"Node.js {old[0].node_version} cannot share a port, 22.12 can", "")
     probing = dataclasses.replace(conditions, source_ports=_shared_port.PROBE_PORTS)
-    service = _cutover.Service(pm2, name, ecosystem, probing, old, count, "shared port", _shared_port.node_options(port))
+    options = _shared_port.node_options(port)
+    service = _cutover.Service(pm2, name, ecosystem, probing, old, count, "shared port", options, environment)
     with GapWatch(("127.0.0.1", port)) as gap, _shared_port.SharedPort(old[0].pid, port) as shared:
         yield _Shared(service, shared, gap)
 

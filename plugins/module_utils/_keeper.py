@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import typing as t
 
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _clock, _journal, _lock, _resume
@@ -45,6 +46,8 @@ class Keeper:
         """Do what *state* says; returns what the module returns."""
         if state == "planned" and not self.check:
             self._keep_acknowledgement()
+        if state in ("locked", "unlocked"):
+            return self._lock_alone(state)
         if state in ("read", "planned") or self.check:
             journal = Journal.load(self.lock.directory)
             result = self._look(journal) if state in ("read", "planned") else {"run": self._step(journal, state)}
@@ -53,6 +56,31 @@ class Keeper:
                 journal = Journal.load(self.lock.directory)
                 result = {"run": self._locked_step(journal, state)}
         return {**result, "last_upgrade": journal.last("upgrade", _journal.SUCCEEDED)}
+
+    def _lock_alone(self, state: str) -> Answer:
+        """The lock for work that is no run: it is refused while a run works, and no run begins meanwhile."""
+        run_id = self.given["run_id"]
+        if self.check and not os.path.isdir(self.lock.directory):
+            return {}
+        with self.lock.guard():
+            if state == "locked":
+                journal = Journal.load(self.lock.directory)
+                self._judge(journal)
+                interrupted = journal.open_run()
+                if interrupted is not None and _journal.touched(interrupted) and self.given["unless_interrupted"]:
+                    raise EcommusError(
+                        f"the {interrupted['operation']} {interrupted['id']} was interrupted and left the shop half-way",
+                        "type its command again, or rollback.yml; then this",
+                    )
+            if self.check:
+                return {}
+            if state == "locked":
+                with _written(self.lock.path):
+                    self.lock.write(_lock.Holder(run_id, self.claim.controller, self.claim.boot_id, _clock.now()))
+            else:
+                self.lock.check(run_id, self.claim.controller)
+                self.lock.release()
+        return {}
 
     def _look(self, journal: Journal) -> Answer:
         holder = self.lock.read()

@@ -87,6 +87,7 @@ def _request(pm2: Pm2, params: t.Mapping[str, t.Any]) -> _pm2_states.Request:
         fork_strategy=params["fork_strategy"],
         include_stopped=params["include_stopped"],
         instances=params["instances"],
+        environment=params["environment"],
         newer_than=params["newer_than"],
     )
 

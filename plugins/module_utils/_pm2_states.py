@@ -34,6 +34,7 @@ class Request:
     :param health_urls: by process name; see :class:`_proof.Conditions`.
     :param stop_timeout: seconds that a process may need to end; pm2 must be set to grant it. None: what pm2 is set to.
     :param instances: how many of each name ``started`` brings to life; None: all that pm2 knows.
+    :param environment: by process name, variables that ``replaced`` gives new processes on top of those of the file.
     :param newer_than: seconds since the epoch; ``replaced`` leaves alone what started later, with the code and the environment file of now.
     """
 
@@ -46,6 +47,7 @@ class Request:
     include_stopped: bool = False
     instances: int | None = None
     newer_than: float | None = None
+    environment: t.Mapping[str, t.Mapping[str, str]] = dataclasses.field(default_factory=dict)
 
     def ecosystem_of(self, name: str) -> _ecosystem.Ecosystem | None:
         """The file, if it defines *name*."""
@@ -53,7 +55,7 @@ class Request:
 
     def conditions_for(self, name: str, *, anew: bool = False) -> _proof.Conditions:
         """What the processes *name* must fulfil; with *anew* they come from the ecosystem file as it is now."""
-        given = self.ecosystem.environment_of(name) if anew and self.ecosystem else {}
+        given = {**self.ecosystem.environment_of(name), **self.environment.get(name, {})} if anew and self.ecosystem else {}
         return dataclasses.replace(self.conditions, health_urls=tuple(self.health_urls.get(name, ())), environment=given)
 
 
@@ -104,6 +106,11 @@ def plan(pm2: Pm2, state: str, name: str, request: Request) -> list[Entry] | Non
         ecosystem = request.ecosystem_of(name)
         if ecosystem is not None:
             ecosystem.app(name)
+        elif name in request.environment:
+            raise EcommusError(
+                f"{name} cannot be given another environment: no ecosystem file defines it", "name it in ecosystem_file", process=name
+            )
+        _check_stop_timeout(running, request.stop_timeout)
         return running if any(not _is_new(entry, request) for entry in running) else []
     return entries if state == "deleted" or (request.include_stopped and state != "stopped") else running
 
@@ -128,6 +135,12 @@ def act(pm2: Pm2, state: str, names: t.Sequence[str], request: Request) -> t.Ite
     """
     if state == "replaced":
         for outcome in replaced(pm2, names, request):
+            if outcome.killed and request.stop_timeout is not None:
+                raise EcommusError(
+                    f"{outcome.name} (pid {', '.join(map(str, outcome.killed))}) did not end in time and was killed by pm2",
+                    "what it was working on is cut off: check it; raise kill_timeout in the ecosystem file above the longest job",
+                    process=outcome.name,
+                )
             yield outcome.name, outcome
         return
     fresh: list[Entry] = []
@@ -166,7 +179,10 @@ def replaced(pm2: Pm2, names: t.Sequence[str], request: Request) -> t.Iterator[_
         yield from (service.outcome() for service in services)
     for name, note in in_place.items():
         address = _address(request.health_urls.get(name, ()), _port(name, request))
-        outcome = _fork_cutover.replace_in_place(pm2, name, request.ecosystem_of(name), request.conditions_for(name, anew=True), address)
+        environment = request.environment.get(name)
+        outcome = _fork_cutover.replace_in_place(
+            pm2, name, request.ecosystem_of(name), request.conditions_for(name, anew=True), address, environment
+        )
         yield dataclasses.replace(outcome, note=note)
 
 
@@ -176,14 +192,15 @@ def _beside(pm2: Pm2, name: str, request: Request) -> contextlib.AbstractContext
     :raises CannotShare: when they can only be restarted; without a message when nothing else was asked for.
     """
     ecosystem, conditions = request.ecosystem_of(name), request.conditions_for(name, anew=True)
+    environment = request.environment.get(name)
     wanted = ecosystem.apps[name].exec_mode if ecosystem else None
     running = {entry.exec_mode for entry in pm2.table(name) if not entry.stopped}
     if running == {"cluster"} and wanted in ("cluster", None):
-        return contextlib.nullcontext(_cutover.cluster(pm2, name, ecosystem, conditions, overlap=request.overlap))
+        return contextlib.nullcontext(_cutover.cluster(pm2, name, ecosystem, conditions, overlap=request.overlap, environment=environment))
     if request.fork_strategy != "auto" or wanted != "fork":
         raise _shared_port.CannotShare("")
     address = _address(conditions.health_urls, _port(name, request))
-    return _fork_cutover.sharing(pm2, name, ecosystem, conditions, address[1] if address else None)
+    return _fork_cutover.sharing(pm2, name, ecosystem, conditions, address[1] if address else None, environment)
 
 
 def _port(name: str, request: Request) -> int | None:
@@ -257,6 +274,8 @@ def _check_stop_timeout(entries: t.Sequence[Entry], wanted: float | None) -> Non
 def _is_new(entry: Entry, request: Request) -> bool:
     info = _process.inspect(entry.pid) if entry.online else None
     if request.newer_than is None or info is None or info.started <= request.newer_than:
+        return False
+    if any(entry.variable(key) != value for key, value in request.environment.get(entry.name, {}).items()):
         return False
     try:
         _proof.check_identity(entry, request.conditions_for(entry.name))

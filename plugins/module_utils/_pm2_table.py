@@ -65,6 +65,16 @@ class Entry:
         """pm2 believes that it runs."""
         return self.status == "online" and self.pid > 0
 
+    def variable(self, name: str) -> str | None:
+        """What the running process was given as the environment variable *name*, None when nothing."""
+        given = _process.environment(self.pid)
+        try:  # in cluster mode pm2 hands everything over in one variable (pm2 7.0.4 lib/God/ClusterMode.js, lib/ProcessContainer.js)
+            handed = json.loads(given.get("pm2_env", "{}"))
+        except ValueError:
+            handed = {}
+        value = handed.get(name, given.get(name))
+        return None if value is None else str(value)
+
     @property
     def stopped(self) -> bool:
         """It stands still because somebody stopped it; a crashed process is ``errored`` or ``waiting restart``."""

@@ -44,6 +44,16 @@ def inspect(pid: int) -> ProcessInfo | None:
     return ProcessInfo(pid, int(fields[1]), started, _link(f"/proc/{pid}/cwd"), command)
 
 
+def environment(pid: int) -> dict[str, str]:
+    """What the process *pid* was started with; empty when it has ended. What it has set itself since then is not in it."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            pairs = (item.partition(b"=") for item in file.read().split(b"\0") if item)
+            return {key.decode("utf-8", "replace"): value.decode("utf-8", "replace") for key, _separator, value in pairs}
+    except OSError:
+        return {}
+
+
 def alive(pid: int) -> bool:
     """Whether a process *pid* lives."""
     return pid > 0 and inspect(pid) is not None

@@ -10,7 +10,7 @@ import os
 import typing as t
 
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _files
-from ansible_collections.mdlabs.ecommus.plugins.module_utils._journal import ROLLBACK_FAILED
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._journal import ROLLBACK_FAILED, SUCCEEDED
 
 # The phases between which the shop's workers stand still.
 _WINDOW = ("quiesce", "resume")
@@ -54,6 +54,15 @@ def notices(run: t.Mapping[str, t.Any]) -> list[str]:
     return [f"the workers are left as they were: {workers}"] if workers else []
 
 
+def manual_steps(run: t.Mapping[str, t.Any]) -> list[str]:
+    """What is left to the operator: what the release notes say, and the maintenance window where nothing closes it."""
+    facts = run.get("facts", {})
+    steps = [str(step) for step in facts.get("notes", {}).get("manual_steps", [])] if run.get("outcome") == SUCCEEDED else []
+    if "maintenance" in facts and not facts["maintenance"]:
+        steps.append("Acknowledge the maintenance window in the super-admin (settings, maintenance window), if you opened it.")
+    return steps
+
+
 def build(
     host: str,
     operation: str,
@@ -62,6 +71,7 @@ def build(
     failure: str,
     version: str,
     pruned: t.Mapping[str, t.Any] | None = None,
+    notes: t.Sequence[str] = (),
 ) -> dict[str, t.Any]:
     """The report as data.
 
@@ -69,6 +79,7 @@ def build(
     :param prober: what the prober returned; empty when none ran.
     :param version: what runs when no run was opened.
     :param pruned: what the module prune returned, where it was called.
+    :param notes: what else the operator should know.
     """
     source, target = run.get("from", {}), run.get("to", {})
     snapshot = run.get("facts", {}).get("snapshot", {})
@@ -93,7 +104,9 @@ def build(
         "snapshot": snapshot.get("file") or snapshot.get("path"),
         "rollback_available_until": (pruned or {}).get("rollback_available_until"),
         "bytes_kept": (pruned or {}).get("bytes_kept"),
-        "notices": notices(run),
+        "notices": [*notes, *notices(run)],
+        "manual_steps": manual_steps(run),
+        "deprecations": run.get("facts", {}).get("notes", {}).get("deprecations", []),
         "problem": problem.rstrip("."),
         "remedy": remedy,
         "evidence": {"run": dict(run), "prober": dict(prober)},

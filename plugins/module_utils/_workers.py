@@ -7,24 +7,55 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _dotenv
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2 import Pm2
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2_table import Entry
 
+PROCESS, API, NONE = "process", "api", "none"
+SWITCH = "ECOMMUS_WORKERS"  # the API works as workers too when it is "true"
 # What the operator wants to run: also one that is between two lives at the moment. One that pm2 gave up (errored) is not started by us.
 _RESTING = frozenset(["stopped", "stopping", "errored"])
 
 
-def observe(pm2: Pm2, process: str) -> dict[str, t.Any]:
+def observe(pm2: Pm2, mode: str, process: str, env_file: str | None = None) -> dict[str, t.Any]:
     """What the workers do now.
 
-    :param process: their pm2 name; empty where there are none.
-    :returns: ``process``, ``running`` (how many of its processes work) and ``note``, why none does (empty: they do).
+    :param mode: where they work: :data:`PROCESS`, :data:`API` or :data:`NONE`.
+    :param process: pm2 name of that; empty where there is none.
+    :param env_file: what the API reads at boot, unless its process was given the variable.
+    :returns: ``mode``, ``process``, ``running`` (how many of its processes do the workers' work) and ``note``, why none does
+        (empty: they do, or there are none).
     """
-    table = pm2.table(process) if process else []
-    running = sum(entry.status not in _RESTING for entry in table)
-    return {"process": process, "running": running, "note": "" if running or not process else _why(process, [e.status for e in table])}
+    table = pm2.table(process) if process and mode != NONE else []
+    alive = [entry for entry in table if entry.status not in _RESTING]
+    if mode == API:
+        read = _dotenv.read(env_file).get(SWITCH) if env_file else None
+        running = sum(_works(entry, read) for entry in alive)
+    else:
+        running = len(alive)
+    note = "" if running or not process or mode == NONE else _why(mode, process, table)
+    return {"mode": mode, "process": process, "running": running, "note": note}
 
 
-def _why(process: str, states: t.Sequence[str]) -> str:
-    if not states:
+def check(found: t.Mapping[str, t.Any], *, working: bool) -> None:
+    """See that they work, or rest.
+
+    :raises EcommusError: otherwise.
+    """
+    if working != bool(found["running"]):
+        what = "do not work" if working else f"still work in {found['running']} processes of {found['process']}"
+        raise EcommusError(f"the workers {what}", f"look at {SWITCH} in the environment file and in the ecosystem file, then run again")
+
+
+def _works(entry: Entry, read: str | None) -> bool:
+    given = entry.variable(SWITCH)  # a variable of the process goes before the file (Node.js docs: process.loadEnvFile)
+    return (read if given is None else given) == "true"
+
+
+def _why(mode: str, process: str, table: t.Sequence[Entry]) -> str:
+    if not table:
         return f"pm2 did not know {process} when the run began"
-    return f"{process} was {' and '.join(sorted(set(states)))} when the run began"
+    if mode == API:
+        return f"{process} ran without them ({SWITCH}) when the run began"
+    return f"{process} was {' and '.join(sorted({entry.status for entry in table}))} when the run began"

@@ -32,8 +32,9 @@ options:
       - V(entered) notes that O(phase) begins and that the one before it is done.
       - V(noted) adds O(facts) to the run.
       - V(finished) closes the run with O(outcome) and lets go of the lock.
+      - V(locked) takes the lock for work that is no run and goes by the name O(run_id); V(unlocked) lets go of it.
     type: str
-    choices: [read, planned, begun, entered, noted, finished]
+    choices: [read, planned, begun, entered, noted, finished, locked, unlocked]
     default: read
   run_id:
     description: The run; required for every state but V(read).
@@ -65,6 +66,10 @@ options:
     description: The run whose failed way back the operator has dealt with by hand, for O(state=planned) and O(state=begun).
     type: str
     default: ""
+  unless_interrupted:
+    description: Whether O(state=locked) is refused after a run that was interrupted half-way.
+    type: bool
+    default: false
   take_lock:
     description: The run that may lose the lock, because the operator knows that nobody works on it any more.
     type: str
@@ -157,7 +162,7 @@ if __name__ == "__main__":
         main,
         {
             "directory": {"type": "path", "required": True},
-            "state": {"type": "str", "choices": ["read", "planned", "begun", "entered", "noted", "finished"], "default": "read"},
+            "state": {"type": "str", "choices": ["read", "planned", "begun", "entered", "noted", "finished", "locked", "unlocked"], "default": "read"},
             "run_id": {"type": "str"},
             "operation": {"type": "str", "choices": ["upgrade", "rollback"]},
             "source": {"type": "dict", "default": {}},
@@ -166,6 +171,7 @@ if __name__ == "__main__":
             "facts": {"type": "dict", "default": {}},
             "outcome": {"type": "str", "choices": ["succeeded", "failed", "rolled_back", "rollback_failed"]},
             "acknowledged": {"type": "str", "default": ""},
+            "unless_interrupted": {"type": "bool", "default": False},
             "take_lock": {"type": "str", "default": ""},
             "lock_stale_seconds": {"type": "int", "default": 3600},
             "controller": {"type": "dict", "options": CONTROLLER},
@@ -175,6 +181,8 @@ if __name__ == "__main__":
             ("state", "begun", ["run_id", "operation"]),
             ("state", "entered", ["run_id", "phase"]),
             ("state", "noted", ["run_id"]),
+            ("state", "locked", ["run_id"]),
+            ("state", "unlocked", ["run_id"]),
             ("state", "finished", ["run_id", "outcome"]),
         ],
     )

@@ -62,6 +62,15 @@ options:
   ecosystem_env:
     description: Name of the C(env_<name>) block of the ecosystem file to merge, as with C(pm2 start --env).
     type: str
+  environment:
+    description:
+      - Per process name, variables that new processes of O(state=replaced) get on top of those of O(ecosystem_file), which must define it.
+      - A running process that lacks one of them is not new in the sense of O(newer_than).
+      - They are forgotten with the next O(state=replaced) without them. A process that can only be restarted in place remembers them unless
+        it is named here again, be it with V({}).
+      - Not for secrets.
+    type: dict
+    default: {}
   pm2_home:
     description: E(PM2_HOME) of the daemon. Default is C(~/.pm2) of the user that the module runs as.
     type: path
@@ -107,13 +116,14 @@ options:
     default: 60.0
   stop_timeout:
     description:
-      - Seconds that a process may need to end, for O(state=stopped). The module refuses when C(kill_timeout) of the process is shorter, for
-        pm2 would kill it in the middle of its job and report success.
+      - Seconds that a process may need to end, for O(state=stopped) and O(state=replaced). The module refuses when C(kill_timeout)
+        of the process is shorter, for pm2 would kill it in the middle of its job and report success.
+      - Given with O(state=replaced), also V(0), it is an error when pm2 had to kill an old process.
     type: float
   instances:
     description:
-      - For O(state=started), how many processes of each name are to run. Others that stand still are left so, and none that runs is stopped.
-        Without it all that pm2 knows are started.
+      - For O(state=started), how many processes of each name are to run. Others that stand still are left so, and none that runs
+        is stopped. Without it all that pm2 knows are started.
     type: int
   overlap:
     description:
@@ -316,6 +326,7 @@ def main() -> None:
             "name": {"type": "list", "elements": "str", "default": []},
             "ecosystem_file": {"type": "path"},
             "ecosystem_env": {"type": "str"},
+            "environment": {"type": "dict", "default": {}},
             "pm2_home": {"type": "path"},
             "path_prefix": {"type": "list", "elements": "path", "default": []},
             "ports": {"type": "list", "elements": "int", "default": []},

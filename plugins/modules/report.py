@@ -48,6 +48,11 @@ options:
     description: Why the run failed; empty when it did not.
     type: str
     default: ""
+  notices:
+    description: What else the operator should know.
+    type: list
+    elements: str
+    default: []
   version:
     description: What is installed, for a run that was not opened.
     type: str
@@ -87,6 +92,8 @@ ecommus_report:
     rollback_available_until: {description: Until when the way back over the standby database is kept., type: str}
     bytes_kept: {description: Bytes on the host that are kept to be able to go back., type: int}
     notices: {description: "What an operator should know although nothing failed.", type: list, elements: str}
+    manual_steps: {description: "What is left to the operator, of the release notes and otherwise.", type: list, elements: str}
+    deprecations: {description: What the release notes call deprecated., type: list, elements: raw}
     problem: {description: What went wrong., type: str}
     remedy: {description: What to do about it., type: str}
     report: {description: Path of the file on the controller., type: str}
@@ -103,7 +110,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._argspec import run
 
 def main(module: AnsibleModule) -> dict[str, t.Any]:
     given = module.params
-    keys = ("host", "operation", "run", "prober", "failure", "version", "pruned")
+    keys = ("host", "operation", "run", "prober", "failure", "version", "pruned", "notices")
     report = _report.build(*(given[key] for key in keys))
     path, bug_report = os.path.join(given["directory"], "report.json"), ""
     if not module.check_mode:
@@ -126,5 +133,6 @@ if __name__ == "__main__":
             "pruned": {"type": "dict", "default": {}},
             "failure": {"type": "str", "default": ""},
             "version": {"type": "str", "default": ""},
+            "notices": {"type": "list", "elements": "str", "default": []},
         },
     )

@@ -19,10 +19,22 @@ attributes:
   check_mode: {support: full, description: Only reads.}
   diff_mode: {support: none, description: Changes nothing.}
 options:
+  mode:
+    description: Where they work; V(process) is a process of their own, V(api) inside the API, V(none) nowhere.
+    type: str
+    choices: [process, api, none]
+    default: process
   process:
-    description: pm2 name of the workers; empty where there are none.
+    description: pm2 name of that process, or of the API; empty where there is none.
     type: str
     default: ""
+  env_file:
+    description: The environment file that the API reads at boot, for O(mode=api). A variable of the process itself goes before it.
+    type: path
+  expect:
+    description: Fail unless the workers are found so.
+    type: str
+    choices: [working, resting]
   pm2_home:
     description: E(PM2_HOME) of the daemon. Default is C(~/.pm2) of the user that the module runs as.
     type: path
@@ -52,8 +64,9 @@ workers:
   returned: success
   type: dict
   contains:
-    process: {description: Their pm2 name., type: str}
-    running: {description: How many of its processes work; V(0) when the operator has stopped them., type: int}
+    mode: {description: O(mode)., type: str}
+    process: {description: O(process)., type: str}
+    running: {description: How many of its processes do the workers' work; V(0) when the operator has stopped them., type: int}
     note: {description: Why none works; empty when they do., type: str}
 """
 
@@ -70,14 +83,20 @@ def main(module: AnsibleModule) -> dict[str, t.Any]:
     given = module.params
     pm2 = Pm2(os.path.abspath(given["pm2_home"] or os.path.expanduser("~/.pm2")), tuple(given["path_prefix"]))
     pm2.daemon_pid()
-    return {"workers": _workers.observe(pm2, given["process"])}
+    found = _workers.observe(pm2, given["mode"], given["process"], given["env_file"])
+    if given["expect"]:
+        _workers.check(found, working=given["expect"] == "working")
+    return {"workers": found}
 
 
 if __name__ == "__main__":
     run_module(
         main,
         {
+            "mode": {"type": "str", "choices": [_workers.PROCESS, _workers.API, _workers.NONE], "default": _workers.PROCESS},
             "process": {"type": "str", "default": ""},
+            "env_file": {"type": "path"},
+            "expect": {"type": "str", "choices": ["working", "resting"]},
             "pm2_home": {"type": "path"},
             "path_prefix": {"type": "list", "elements": "path", "default": []},
         },

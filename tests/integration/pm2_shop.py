@@ -167,6 +167,7 @@ class Shop:
             "newer_than": None,
             "include_stopped": False,
             "instances": None,
+            "environment": {},
             "allow_version_mismatch": False,
             "fork_strategy": "restart",
             "save": False,

@@ -355,6 +355,18 @@ def test_environment_is_read_anew(pm2_home: Shop) -> None:
 
 
 @pytest.mark.exhaustive
+@pytest.mark.parametrize(("mode", "strategy"), some(("cluster", "auto"), ("fork", "auto"), ("fork", "restart")))
+def test_variables_on_top_of_the_file_are_given_and_forgotten(pm2_home: Shop, mode: str, strategy: str) -> None:
+    api(pm2_home, 1, mode, env={"FOO": "file"})
+    options = {"environment": {"api": {"FOO": "resting"}}, "newer_than": 0, "fork_strategy": strategy}
+    assert replace(pm2_home, **options)["changed"]
+    assert get(PORT)["foo"] == "resting"
+    assert not replace(pm2_home, **options)["changed"]
+    assert replace(pm2_home, newer_than=0, environment={"api": {"FOO": "other"}}, fork_strategy=strategy)["changed"]
+    assert replace(pm2_home, environment={"api": {}}, fork_strategy=strategy)["changed"]
+    assert get(PORT)["foo"] == "file"
+
+
 def test_code_changed_in_place_is_replaced_too(pm2_home: Shop) -> None:
     pm2_home.current.unlink()
     pm2_home.release("r1").rename(pm2_home.current)  # a plain directory, no link anywhere

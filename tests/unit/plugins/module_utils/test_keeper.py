@@ -183,6 +183,35 @@ def test_a_failed_rollback_undoes_the_same_upgrade_again(ann: Operator) -> None:
     assert plan["unfinished"]["id"] == "two"  # and what was before that is what has to be brought back
 
 
+def test_work_that_is_no_run_takes_the_same_lock(ann: Operator) -> None:
+    bob = Operator(ann.directory, "bob")
+    ann.step("locked", "prune", check=True)
+    assert not ann.directory.exists()
+    ann.step("locked", "prune", unless_interrupted=False)
+    for state in ("planned", "begun", "locked"):
+        with pytest.raises(EcommusError, match=r"ann@ctl .* holds the lock .* for the run prune"):
+            bob.step(state, "one", unless_interrupted=False)
+    ann.step("unlocked", "prune")
+    bob.begin("one")
+    bob.step("entered", "one", phase="quiesce")
+    with pytest.raises(EcommusError, match="holds the lock"):
+        ann.step("locked", "prune", unless_interrupted=False)
+    assert bob.step("read")["holder"]["run_id"] == "one"
+    with pytest.raises(EcommusError, match="has lost the lock"):
+        ann.step("unlocked", "prune")
+
+
+def test_the_layout_is_not_changed_under_an_interrupted_run(ann: Operator) -> None:
+    ann.begin("one")
+    ann.step("entered", "one", phase="quiesce")
+    ann.killed()
+    with pytest.raises(EcommusError, match="the upgrade one was interrupted"):
+        ann.step("locked", "adopt", gone="one", unless_interrupted=True)
+    ann.step("locked", "prune", gone="one", unless_interrupted=False)
+    ann.step("unlocked", "prune")
+    assert ann.step("planned", "two")["plan"]["run_id"] == "one"
+
+
 def test_an_interrupted_rollback_is_taken_up_and_stands_before_upgrades(ann: Operator) -> None:
     ann.begin("one")
     ann.step("finished", "one", outcome="succeeded")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _report, _workers
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 
 
-def pm2(*states: str) -> Any:
-    return SimpleNamespace(table=lambda name: [SimpleNamespace(status=state) for state in states if name == "workers"])
+def pm2(*states: str, given: str | None = None) -> Any:
+    table = [SimpleNamespace(status=state, variable=lambda _name: given) for state in states]
+    return SimpleNamespace(table=lambda name: table if name == "workers" else [])
 
 
 @pytest.mark.parametrize(
@@ -25,15 +28,38 @@ def pm2(*states: str) -> Any:
     ],
 )
 def test_what_counts_as_working(states: list[str], running: int, note: str) -> None:
-    assert _workers.observe(pm2(*states), "workers") == {"process": "workers", "running": running, "note": note}
+    found = _workers.observe(pm2(*states), "process", "workers")
+    assert found == {"mode": "process", "process": "workers", "running": running, "note": note}
 
 
 def test_a_shop_without_workers_has_nothing_to_tell() -> None:
-    assert _workers.observe(pm2("online"), "") == {"process": "", "running": 0, "note": ""}
+    for mode, process in (("process", ""), ("none", "workers")):
+        assert _workers.observe(pm2("online"), mode, process) == {"mode": mode, "process": process, "running": 0, "note": ""}
+
+
+@pytest.mark.parametrize(
+    ("given", "in_file", "running"),
+    [
+        (None, "ECOMMUS_WORKERS=true\n", 2),
+        (None, "ECOMMUS_WORKERS=false\n", 0),
+        (None, "", 0),
+        ("false", "ECOMMUS_WORKERS=true\n", 0),  # the variable goes before the file
+        ("true", "ECOMMUS_WORKERS=false\n", 2),
+    ],
+)
+def test_the_api_works_as_its_environment_says(tmp_path: Path, given: str | None, in_file: str, running: int) -> None:
+    file = tmp_path / ".env"
+    file.write_text(in_file)
+    found = _workers.observe(pm2("online", "online", "stopped", given=given), "api", "workers", str(file))
+    assert found["running"] == running
+    assert bool(found["note"]) == (running == 0)
+    _workers.check(found, working=running > 0)
+    with pytest.raises(EcommusError, match=r"do not work|still work in 2 processes of workers"):
+        _workers.check(found, working=running == 0)
 
 
 def test_the_report_says_why_the_workers_rest() -> None:
-    facts = {"workers": _workers.observe(pm2("stopped"), "workers")}
+    facts = {"workers": _workers.observe(pm2("stopped"), "process", "workers")}
     report = _report.build("shop", "upgrade", {"facts": facts}, {}, "", "")
     assert report["notices"] == ["the workers are left as they were: workers was stopped when the run began"]
     assert _report.build("shop", "upgrade", {}, {}, "", "")["notices"] == []

@@ -1,0 +1,19 @@
+"""What is taken from release notes, whatever they look like."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.mdlabs.ecommus.plugins.filter.release_notes import release_notes
+
+
+def test_lists_are_told_a_line_each() -> None:
+    text = "manual_steps:\n  - Rotate JWT_KEY_ID.\ndeprecations:\n  - {what: JWT_SECRET, use: JWT_KEY_ID, removed_in: 2.0.0}\n  - on()\n"
+    assert release_notes(text) == {
+        "manual_steps": ["Rotate JWT_KEY_ID."],
+        "deprecations": ["JWT_SECRET, use JWT_KEY_ID (removed in 2.0.0)", "on()"],
+    }
+
+
+@pytest.mark.parametrize("text", ["", "summary: none", "manual_steps: null", "manual_steps: text", "- a list", "a: [b", "manual_steps: 3"])
+def test_notes_that_say_nothing_of_that_or_cannot_be_read(text: str) -> None:
+    assert release_notes(text) == {"manual_steps": [], "deprecations": []}
