@@ -162,7 +162,11 @@ if __name__ == "__main__":
         main,
         {
             "directory": {"type": "path", "required": True},
-            "state": {"type": "str", "choices": ["read", "planned", "begun", "entered", "noted", "finished", "locked", "unlocked"], "default": "read"},
+            "state": {
+                "type": "str",
+                "choices": ["read", "planned", "begun", "entered", "noted", "finished", "locked", "unlocked"],
+                "default": "read",
+            },
             "run_id": {"type": "str"},
             "operation": {"type": "str", "choices": ["upgrade", "rollback"]},
             "source": {"type": "dict", "default": {}},
