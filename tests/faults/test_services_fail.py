@@ -220,7 +220,6 @@ def test_disk_of_the_shop_is_full(lab: Lab, mounted: Callable[..., Disk], make_s
 # --- somebody else ---------------------------------------------------------------------------------
 
 
-@pytest.mark.quick
 def test_second_controller(scene: Scene) -> None:
     """Refused, and told who works since when and what to do; the first one is not disturbed."""
     first = scene.start()

@@ -298,7 +298,6 @@ def test_a_good_release_is_taken_back(scene: Scene, version: str) -> None:
     scene.serves(OLD, "succeeded")
 
 
-@pytest.mark.quick
 def test_without_salvage_the_data_is_that_of_the_snapshot(scene: Scene) -> None:
     scene.load.__exit__(None, None, None)
     facts = upgraded(scene)
