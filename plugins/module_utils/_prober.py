@@ -63,13 +63,17 @@ class Target:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What to ask and how often. ``rate`` is requests per second over all targets, which take turns."""
+    """What to ask and how often. ``rate`` is requests per second over all targets, which take turns.
+
+    :param while_pid: ends with this process of the same machine; 0: with none.
+    """
 
     targets: t.Sequence[Target]
     rate: float = 8.0
     timeout: float = 5.0
     max_seconds: float = 7200.0
     keepalive: bool = False
+    while_pid: int = 0
 
     @classmethod
     def from_json(cls, given: t.Mapping[str, t.Any]) -> Plan:
@@ -94,7 +98,7 @@ class Log:
 
 
 class Prober:
-    """Asks the plan's targets until it is told to stop, its time is over or its directory is gone."""
+    """Asks the plan's targets until it is told to stop, its time is over, or its directory or the process it works for is gone."""
 
     def __init__(self, directory: str, plan: Plan, pid_file: t.IO[str]) -> None:
         self._pid_file = pid_file
@@ -136,6 +140,8 @@ class Prober:
                 looked = now
                 if not self._at_home():
                     self.stop("directory removed")
+                elif not self._wanted():
+                    self.stop("controller ended")
             if self._reason:
                 return
             late = int(max(0.0, now - due - 1) * self._plan.rate)
@@ -149,6 +155,17 @@ class Prober:
             return os.stat(self._pid_path).st_ino == os.fstat(self._pid_file.fileno()).st_ino
         except OSError:
             return False
+
+    def _wanted(self) -> bool:
+        if not self._plan.while_pid:
+            return True
+        try:
+            os.kill(self._plan.while_pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            pass
+        return True
 
     def _ask(self, target: Target) -> None:
         begin = time.monotonic()

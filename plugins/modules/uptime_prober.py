@@ -20,6 +20,9 @@ description:
 requirements:
   - requests >= 2.25
 attributes:
+  action:
+    support: full
+    description: An action plugin fills in O(while_pid).
   check_mode:
     support: full
     description: Says whether a prober would be started or stopped.
@@ -102,6 +105,11 @@ options:
     description: Whether to keep connections. When not, each request comes as a new visitor would.
     type: bool
     default: false
+  while_pid:
+    description: >-
+      The prober ends within a second when this process has ended; V(0) means none. Where the module runs on the controller the action
+      plugin fills in C(ansible-playbook), so that none is left over when that is killed.
+    type: int
 """
 
 EXAMPLES = r"""
@@ -139,7 +147,7 @@ status:
   returned: always
   type: str
 ended_because:
-  description: Why it ended, such as V(stopped), V(max_seconds) or V(directory removed).
+  description: Why it ended, such as V(stopped), V(max_seconds), V(controller ended) or V(directory removed).
   returned: always
   type: str
 pid:
@@ -257,6 +265,7 @@ ARGUMENTS = {
     "timeout": {"type": "float", "default": 5},
     "max_seconds": {"type": "float", "default": 7200},
     "keepalive": {"type": "bool", "default": False},
+    "while_pid": {"type": "int"},
 }
 
 
@@ -273,7 +282,8 @@ def plan_from(options: dict[str, t.Any]) -> Plan:
             re.compile(target["identity_regex"])
         except re.error as error:
             raise EcommusError(f"identity_regex of {target['name']} is no regular expression: {error}", "correct it") from None
-    return Plan.from_json({"targets": targets, **{name: options[name] for name in ("rate", "timeout", "max_seconds", "keepalive")}})
+    given = {name: options[name] for name in ("rate", "timeout", "max_seconds", "keepalive")}
+    return Plan.from_json({"targets": targets, **given, "while_pid": options["while_pid"] or 0})
 
 
 def started(module: AnsibleModule, directory: str) -> bool:

@@ -13,7 +13,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils import _process
 from ecommus_lab.config import WORKERS, Process
 from ecommus_lab.lab import Lab
 from ecommus_lab.running import RunningShop, WriteLoad
-from interruption import Running, below, last_run, state
+from interruption import Running, below, command_line, last_run, state
 from playbook import Outcome, play
 
 NEW = "v1.4.0"
@@ -140,18 +140,20 @@ class Scene:
         limits = self.shop.query("SELECT unnest(setconfig) FROM pg_db_role_setting")
         assert not [limit for (limit,) in limits if "lock_timeout" in limit], limits
         pm2s = {pid for daemon in self.daemons() for pid in below(daemon)}
-        strays = [pid for pid in self._pids_in_the_shop() if pid not in pm2s]
+        strays = [pid for pid in self._pids_at_work() if pid not in pm2s]
         deadline = time.monotonic() + 10  # one that ends just now may end
         while strays and time.monotonic() < deadline:
             time.sleep(0.2)
             strays = [pid for pid in strays if _process.alive(pid)]
         assert not strays, [_process.inspect(pid) for pid in strays]
 
-    def _pids_in_the_shop(self) -> list[int]:
+    def _pids_at_work(self) -> list[int]:
+        """What works in the shop's directory, and what a playbook of this scene has started and left, such as a prober."""
         found = []
         for entry in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                if str((entry / "cwd").resolve()).startswith(f"{self.shop.shop.directory}/"):
+                in_the_shop = str((entry / "cwd").resolve()).startswith(f"{self.shop.shop.directory}/")
+                if in_the_shop or f"{self.runs}/" in command_line(int(entry.name)):
                     found.append(int(entry.name))
         return found
 

@@ -85,6 +85,18 @@ def test_constant_rate_over_all_targets_as_new_visitors(prober, authority: Autho
     assert {request.server_name for request in server.asked} == {"api.shop.example", "shop.example"}
 
 
+def test_it_ends_with_the_process_that_it_works_for(prober):
+    with serve(lambda request: "ok") as server, subprocess.Popen(["sleep", "60"]) as controller:
+        target = {"name": "a", "url": f"http://{server.address}/"}
+        prober("started", targets=[target], rate=20, while_pid=controller.pid)
+        time.sleep(1.5)
+        assert prober("read")["status"] == "running"
+        controller.kill()
+        controller.wait()
+        wait_for(lambda: prober("read")["status"] == "ended")
+    assert prober("read")["ended_because"] == "controller ended"
+
+
 def test_connections_are_kept_when_asked(prober):
     with serve(lambda request: "ok") as server:
         prober("started", targets=[{"name": "a", "url": f"http://{server.address}/"}], rate=20, keepalive=True)
