@@ -57,6 +57,7 @@ def test_stopped_workers_stay_stopped_there_and_back(shop: RunningShop, tmp_path
     assert back.report(NAME)["notices"] == [told]
 
 
+@pytest.mark.exhaustive
 def test_stopped_workers_stay_stopped_when_an_upgrade_fails(shop: RunningShop, tmp_path: Path) -> None:
     failed = play("upgrade", tmp_path, limit=NAME, version=BAD)
     assert failed.code != 0
@@ -65,6 +66,7 @@ def test_stopped_workers_stay_stopped_when_an_upgrade_fails(shop: RunningShop, t
     assert resting(shop)
 
 
+@pytest.mark.exhaustive
 def test_a_rollback_of_an_interrupted_run_starts_workers_that_this_run_has_stopped(
     lab: Lab, fresh_shop: Callable[[str], RunningShop], tmp_path: Path
 ) -> None:
@@ -129,6 +131,7 @@ def hook(home: Path, state: str = "closed") -> dict[str, list[str]]:
     return {"command": [str(home / "hook"), "{state}"]}
 
 
+@pytest.mark.exhaustive
 def test_a_window_that_cannot_be_opened_stops_the_upgrade_before_the_workers(
     fresh_shop: Callable[[str], RunningShop], tmp_path: Path
 ) -> None:
