@@ -35,8 +35,10 @@ def defect(result: Data) -> dict[str, t.Any]:
     A service that does not stay alive when it goes live is the release's as well.
     """
     for kind, keys in _KINDS.items():
-        # One that says nothing was not started; but of migrations it counts that they were, not what they said.
-        if result.get(keys[0]) and (kind == "migration" or result.get("log")):
+        # One that says nothing was not started; but of migrations it counts that they were, not what they said. Ansible itself gives
+        # `attempts` to a task that was retried, as a number.
+        told = isinstance(result.get("attempts"), dict) if kind == "migration" else result.get("log")
+        if result.get(keys[0]) and told:
             return {"kind": kind, "msg": str(result.get("msg", "")), **{key: result[key] for key in (*keys, "log") if key in result}}
     return {}
 

@@ -146,6 +146,7 @@ def test_a_window_that_cannot_be_opened_stops_the_upgrade_before_the_workers(
     assert shop.wait_healthy(10) == []
 
 
+@pytest.mark.exhaustive
 def test_workers_inside_the_api_rest_and_go_on(fresh_shop: Callable[[str], RunningShop], tmp_path: Path) -> None:
     """Through an upgrade that fails when all has been replaced, and through one that succeeds."""
     shop = fresh_shop(NAME)

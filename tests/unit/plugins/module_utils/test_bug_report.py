@@ -113,3 +113,7 @@ def test_the_file_is_private(tmp_path: Path) -> None:
     assert path == tmp_path / "run" / "host" / "bug-report.md"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert path.read_text() == _bug_report.render(run_with(defect(failed_migration())))
+
+
+def test_a_task_that_was_retried_is_no_migration() -> None:
+    assert _bug_report.defect({"failed": True, "msg": "the hook failed", "attempts": 3}) == {}
