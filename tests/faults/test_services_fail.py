@@ -81,7 +81,6 @@ def test_postgres_stops_in_the_swap_of_a_rollback(scene: Scene) -> None:
 # --- pm2 -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.quick
 def test_pm2_is_dead_before(scene: Scene) -> None:
     """Nothing is touched, and above all no empty pm2 is started."""
     scene.shop.pm2.kill()
