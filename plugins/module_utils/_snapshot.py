@@ -116,17 +116,14 @@ def verify(path: str, options: Options) -> dict[str, t.Any]:
     return manifest
 
 
-@contextlib.contextmanager
-def content(manifest: t.Mapping[str, t.Any], options: Options) -> t.Iterator[int | None]:
+def content(manifest: t.Mapping[str, t.Any], options: Options) -> contextlib.AbstractContextManager[int | None]:
     """The descriptor of a pipe with the decrypted dump; None for one that is not encrypted, which programs read by its path.
 
     :raises EcommusError: when it cannot be decrypted.
     """
     if not manifest.get("encrypted"):
-        yield None
-        return
-    with _age.decrypted(manifest["file"], options.identity_file, path_prefix=options.path_prefix) as stdin:
-        yield stdin
+        return contextlib.nullcontext()
+    return _age.decrypted(manifest["file"], options.identity_file, path_prefix=options.path_prefix)
 
 
 def write_manifest(path: str, manifest: t.Mapping[str, t.Any]) -> None:

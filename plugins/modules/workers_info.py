@@ -36,8 +36,9 @@ options:
     type: str
     choices: [working, resting]
   pm2_home:
-    description: E(PM2_HOME) of the daemon. Default is C(~/.pm2) of the user that the module runs as.
+    description: E(PM2_HOME) of the daemon.
     type: path
+    default: ~/.pm2
   path_prefix:
     description: Directories to put in front of E(PATH), such as those of the shop's own C(pm2) and C(node).
     type: list
@@ -81,7 +82,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2 import Pm2
 
 def main(module: AnsibleModule) -> dict[str, t.Any]:
     given = module.params
-    pm2 = Pm2(os.path.abspath(given["pm2_home"] or os.path.expanduser("~/.pm2")), tuple(given["path_prefix"]))
+    pm2 = Pm2(os.path.abspath(given["pm2_home"]), tuple(given["path_prefix"]))
     pm2.daemon_pid()
     found = _workers.observe(pm2, given["mode"], given["process"], given["env_file"])
     if given["expect"]:
@@ -97,7 +98,7 @@ if __name__ == "__main__":
             "process": {"type": "str", "default": ""},
             "env_file": {"type": "path"},
             "expect": {"type": "str", "choices": ["working", "resting"]},
-            "pm2_home": {"type": "path"},
+            "pm2_home": {"type": "path", "default": "~/.pm2"},
             "path_prefix": {"type": "list", "elements": "path", "default": []},
         },
     )
