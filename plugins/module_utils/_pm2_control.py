@@ -13,6 +13,7 @@ import typing as t
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _ecosystem, _pm2_states, _process, _proof
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2 import Pm2
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2_options import pm2_of
 
 
 def control(params: t.Mapping[str, t.Any], *, check_mode: bool) -> dict[str, t.Any]:
@@ -20,7 +21,7 @@ def control(params: t.Mapping[str, t.Any], *, check_mode: bool) -> dict[str, t.A
 
     :raises EcommusError: with ``done``, ``failed_name``, ``untouched``, ``before`` and the table afterwards in its details.
     """
-    pm2 = Pm2(os.path.abspath(params["pm2_home"] or os.path.expanduser("~/.pm2")), tuple(params["path_prefix"]))
+    pm2 = pm2_of(params)
     revived = params["state"] == "alive" and not check_mode and pm2.resurrect()
     pm2.daemon_pid()
     state, names = params["state"], list(dict.fromkeys(params["name"]))

@@ -19,6 +19,7 @@ description:
   - A service is proven when a process of its own listens on the side port, has said that it is ready if its definition has C(wait_ready),
     works under O(directory), answers all its routes, and then lives and answers its health route for O(stable_seconds).
   - Everything that was started is ended before the module returns, also when it fails, and also when it is killed.
+extends_documentation_fragment: [mdlabs.ecommus.pm2]
 requirements:
   - Linux
   - pm2 5 or newer, run by the same user as this module
@@ -115,15 +116,6 @@ options:
       - E(ECOMMUS_WORKERS) is V(false) and E(HOST) is V(127.0.0.1) unless they are given here.
     type: dict
     default: {}
-  pm2_home:
-    description: E(PM2_HOME) of the daemon.
-    type: path
-    default: ~/.pm2
-  path_prefix:
-    description: Directories to put in front of E(PATH), such as those of the shop's own C(pm2) and C(node).
-    type: list
-    elements: path
-    default: []
   timeout:
     description:
       - Seconds for one service to listen and to be ready.
@@ -210,7 +202,6 @@ log:
 """
 
 import dataclasses
-import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
@@ -218,7 +209,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._argspec import run
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._candidate import Service, Trial, plan, prove
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._candidate_routes import Route
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._expect import Expectation
-from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2 import Pm2
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2_options import pm2_of, pm2_options
 
 ROUTE = {
     "path": {"type": "str", "required": True},
@@ -251,7 +242,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     ]
     given = {field.name: params[field.name] for field in dataclasses.fields(Trial) if field.name not in ("pm2", "environment")}
     trial = Trial(
-        pm2=Pm2(os.path.abspath(params["pm2_home"]), tuple(params["path_prefix"])),
+        pm2=pm2_of(params),
         environment={key: str(value) for key, value in params["environment"].items()},
         **given,
     )
@@ -274,8 +265,7 @@ def main() -> None:
             "env_file": {"type": "path"},
             "port_variable": {"type": "str", "default": "PORT"},
             "environment": {"type": "dict", "default": {}},
-            "pm2_home": {"type": "path", "default": "~/.pm2"},
-            "path_prefix": {"type": "list", "elements": "path", "default": []},
+            **pm2_options(),
             "timeout": {"type": "float", "default": 60},
             "stable_seconds": {"type": "float", "default": 3},
             "stop_timeout": {"type": "float", "default": 10},

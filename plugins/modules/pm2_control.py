@@ -24,6 +24,7 @@ description:
   - Never starts a pm2 daemon unless asked to by O(state=alive). Runs pm2 with a scrubbed environment, so that nothing of the deploy
     shell gets into a process.
   - Environments of processes are never returned.
+extends_documentation_fragment: [mdlabs.ecommus.pm2]
 requirements:
   - Linux
   - pm2 5 or newer, run by the same user as this module
@@ -71,14 +72,6 @@ options:
       - Not for secrets.
     type: dict
     default: {}
-  pm2_home:
-    description: E(PM2_HOME) of the daemon. Default is C(~/.pm2) of the user that the module runs as.
-    type: path
-  path_prefix:
-    description: Directories to put in front of E(PATH), such as those of the shop's own C(pm2) and C(node).
-    type: list
-    elements: path
-    default: []
   ports:
     description: For O(state=described), TCP ports on 127.0.0.1 whose serving processes are looked for, by connecting to them.
     type: list
@@ -308,6 +301,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._argspec import run_module
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2_control import control
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2_options import pm2_options
 
 
 def run(module: AnsibleModule) -> dict[str, t.Any]:
@@ -327,8 +321,7 @@ def main() -> None:
             "ecosystem_file": {"type": "path"},
             "ecosystem_env": {"type": "str"},
             "environment": {"type": "dict", "default": {}},
-            "pm2_home": {"type": "path"},
-            "path_prefix": {"type": "list", "elements": "path", "default": []},
+            **pm2_options(),
             "ports": {"type": "list", "elements": "int", "default": []},
             "expect_path": {"type": "path"},
             "env_file": {"type": "path"},

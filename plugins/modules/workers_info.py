@@ -12,6 +12,7 @@ version_added: 0.1.0
 description:
   - Reads what the workers do, so that they can be brought back to exactly that after an upgrade. Changes nothing.
 author: [MD Labs (@mdlabs)]
+extends_documentation_fragment: [mdlabs.ecommus.pm2]
 requirements:
   - Linux
   - pm2 5 or newer, run by the same user as this module
@@ -35,15 +36,6 @@ options:
     description: Fail unless the workers are found so.
     type: str
     choices: [working, resting]
-  pm2_home:
-    description: E(PM2_HOME) of the daemon.
-    type: path
-    default: ~/.pm2
-  path_prefix:
-    description: Directories to put in front of E(PATH), such as those of the shop's own C(pm2) and C(node).
-    type: list
-    elements: path
-    default: []
 """
 
 EXAMPLES = r"""
@@ -71,18 +63,17 @@ workers:
     note: {description: Why none works; empty when they do., type: str}
 """
 
-import os
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _workers
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._argspec import run_module
-from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2 import Pm2
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2_options import pm2_of, pm2_options
 
 
 def main(module: AnsibleModule) -> dict[str, t.Any]:
     given = module.params
-    pm2 = Pm2(os.path.abspath(given["pm2_home"]), tuple(given["path_prefix"]))
+    pm2 = pm2_of(given)
     pm2.daemon_pid()
     found = _workers.observe(pm2, given["mode"], given["process"], given["env_file"])
     if given["expect"]:
@@ -98,7 +89,6 @@ if __name__ == "__main__":
             "process": {"type": "str", "default": ""},
             "env_file": {"type": "path"},
             "expect": {"type": "str", "choices": ["working", "resting"]},
-            "pm2_home": {"type": "path", "default": "~/.pm2"},
-            "path_prefix": {"type": "list", "elements": "path", "default": []},
+            **pm2_options(),
         },
     )

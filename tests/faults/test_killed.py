@@ -10,16 +10,20 @@ from moments import LONG
 PHASES = ["stage", "quiesce", "snapshot", "migrate", "activate", "verify", "resume", "finish"]
 
 
+def the_same_command_finishes_it(scene: Scene) -> None:
+    again = scene.upgrade()
+    assert again.code == 0, again.said[-5000:]
+    scene.serves(NEW, "succeeded")
+
+
 @pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.quick if name == "migrate" else ()) for name in PHASES])
 def test_controller_and_module_are_killed_when_a_phase_begins(scene: Scene, name: str) -> None:
     """The same command brings it to its end."""
     running = scene.start()
     running.until(lambda: phase(scene.shop) == name)
     running.kill_everything()
-    again = scene.upgrade()
-    assert again.code == 0, again.said[-5000:]
+    the_same_command_finishes_it(scene)
     assert scene.last_run["taken_over"]
-    scene.serves(NEW, "succeeded")
 
 
 @pytest.mark.parametrize("what", LONG)
@@ -39,9 +43,7 @@ def test_controller_is_killed_and_the_module_goes_on_alone(scene: Scene, what: s
     running = scene.start()
     running.until(lambda: LONG[what](scene))
     running.kill_controller()
-    again = scene.upgrade()
-    assert again.code == 0, again.said[-5000:]
-    scene.serves(NEW, "succeeded")
+    the_same_command_finishes_it(scene)
 
 
 @pytest.mark.parametrize("name", PHASES)
@@ -51,6 +53,4 @@ def test_host_reboots_in_a_phase(scene: Scene, name: str) -> None:
     running.until(lambda: phase(scene.shop) == name)
     running.kill_everything()
     scene.reboot()
-    again = scene.upgrade()
-    assert again.code == 0, again.said[-5000:]
-    scene.serves(NEW, "succeeded")
+    the_same_command_finishes_it(scene)
