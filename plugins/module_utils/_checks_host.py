@@ -40,8 +40,9 @@ def services_healthy(subject: Subject) -> Finding:
 @check("The processes that the inventory names are known to pm2", "pm2")
 def processes_known(subject: Subject) -> Finding:
     table, names = subject.pm2.table(), subject.process_names
+    resting = [subject.workers_process] if subject.workers_mode == "process" else []
     missing = [name for name in names if not any(entry.name == name for entry in table)]
-    down = sorted({entry.name for entry in table if entry.name in names and not entry.online and entry.name != subject.workers_process})
+    down = sorted({entry.name for entry in table if entry.name in names and not entry.online and entry.name not in resting})
     if missing or down:
         found = "; ".join(
             part

@@ -156,7 +156,12 @@ class Journal:
 
     @staticmethod
     def enter(run: Run, phase: str) -> None:
-        """Note that *phase* begins, and that the one before it is done, or has failed when the way back begins."""
+        """Note that *phase* begins, and that the one before it is done, or has failed when the way back begins.
+
+        A run that is in that phase stays in it; one that was interrupted there enters it again.
+        """
+        if run["phases"] and run["phases"][-1]["name"] == phase and run["phases"][-1]["status"] == OPEN:
+            return
         Journal._end_phase(run, "failed" if phase == WAY_BACK else "done")
         run["phases"].append({"name": phase, "started": _clock.now(), "finished": None, "status": OPEN})
 

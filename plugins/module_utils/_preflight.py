@@ -33,6 +33,7 @@ class Subject:
     commit: str
     services: t.Sequence[t.Mapping[str, t.Any]] = ()
     workers_process: str = ""
+    workers_mode: str = "process"
     resolve: str = ""
     ca_path: str = ""
     env_file: str = ""
@@ -80,7 +81,8 @@ class Subject:
     @property
     def process_names(self) -> list[str]:
         """pm2 names of the services, and of the workers where they are a process of their own."""
-        return [service["process"] for service in self.services] + ([self.workers_process] if self.workers_process else [])
+        names = [str(service["process"]) for service in self.services]
+        return list(dict.fromkeys([*names, self.workers_process] if self.workers_process else names))
 
     def program(self, name: str) -> str | None:
         """Where the program *name* is on this host, or None."""

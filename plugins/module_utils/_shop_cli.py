@@ -12,6 +12,8 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils import _dotenv
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._command import Result, clean_environment, run
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 
+LIST_PLUGINS = "apps/api/src/cli/list-plugins.ts"
+
 
 def run_script(
     root: str,
@@ -46,3 +48,33 @@ def run_script(
     if result.code != 0 and "ERR_MODULE_NOT_FOUND" in result.error:
         raise EcommusError(f"{script} does not find its modules", "run npm ci in the release first", log=result.tail())
     return result
+
+
+def list_plugins(
+    root: str,
+    script: str = LIST_PLUGINS,
+    *,
+    variables: t.Mapping[str, str],
+    database_url: str = "",
+    database_url_key: str = "DATABASE_URL",
+    path_prefix: t.Sequence[str] = (),
+    timeout: float = 120,
+) -> str:
+    """What the shop's own program prints about its plugins.
+
+    :param variables: the shop's environment file, which names the database unless *database_url* does.
+    :raises EcommusError: when it fails or prints nothing.
+    """
+    result = run_script(
+        root,
+        script,
+        variables=variables,
+        database_url=database_url or variables.get(database_url_key, ""),
+        database_url_key=database_url_key,
+        path_prefix=path_prefix,
+        timeout=timeout,
+    )
+    if result.code != 0 or not result.output.strip():
+        problem = f"failed with exit code {result.code}" if result.code else "printed nothing"
+        raise EcommusError(f"{script} {problem}", "run it by hand in the checkout and mend what it says", log=result.tail())
+    return result.output

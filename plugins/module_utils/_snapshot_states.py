@@ -98,6 +98,17 @@ def restored(request: Request) -> Answer:
     return answer
 
 
+def proven(request: Request) -> Answer:
+    """Make the snapshot unless it is there, and restore it."""
+    made = present(request)
+    if request.check:  # there may be nothing yet that could be looked at
+        return made
+    copied = restored(request)
+    before, after = ("".join(answer.get("diff", {}).get(side, "") for answer in (made, copied)) for side in ("before", "after"))
+    changed = bool(made.get("changed") or copied.get("changed"))
+    return {**made, **copied, "changed": changed, "diff": {"before": before, "after": after}}
+
+
 def absent(request: Request) -> Answer:
     """Remove the snapshot, the database, or both."""
     gone = []
@@ -140,5 +151,6 @@ STATES: dict[str, t.Callable[[Request], Answer]] = {
     "shipped": shipped,
     "described": described,
     "restored": restored,
+    "proven": proven,
     "absent": absent,
 }

@@ -19,7 +19,7 @@ description:
   - A service is proven when a process of its own listens on the side port, has said that it is ready if its definition has C(wait_ready),
     works under O(directory), answers all its routes, and then lives and answers its health route for O(stable_seconds).
   - Everything that was started is ended before the module returns, also when it fails, and also when it is killed.
-extends_documentation_fragment: [mdlabs.ecommus.pm2]
+extends_documentation_fragment: [mdlabs.ecommus.pm2, mdlabs.ecommus.journal]
 requirements:
   - Linux
   - pm2 5 or newer, run by the same user as this module
@@ -209,6 +209,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._argspec import run
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._candidate import Service, Trial, plan, prove
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._candidate_routes import Route
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._expect import Expectation
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._journal_options import journal_options, noted
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2_options import pm2_of, pm2_options
 
 ROUTE = {
@@ -226,6 +227,7 @@ SERVICE = {
 }
 
 
+@noted
 def run(module: AnsibleModule) -> dict[str, t.Any]:
     params = module.params
     services = [
@@ -266,6 +268,7 @@ def main() -> None:
             "port_variable": {"type": "str", "default": "PORT"},
             "environment": {"type": "dict", "default": {}},
             **pm2_options(),
+            **journal_options(),
             "timeout": {"type": "float", "default": 60},
             "stable_seconds": {"type": "float", "default": 3},
             "stop_timeout": {"type": "float", "default": 10},

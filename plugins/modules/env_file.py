@@ -112,8 +112,10 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _dotenv, _env_file
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._argspec import run_module
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._journal_options import journal_options, noted
 
 ARGUMENTS: dict[str, t.Any] = {
+    **journal_options(),
     "path": {"type": "path", "required": True},
     "state": {"type": "str", "choices": ["present", "restored", "described"], "default": "present"},
     "values": {"type": "dict", "no_log": True},
@@ -123,6 +125,7 @@ ARGUMENTS: dict[str, t.Any] = {
 }
 
 
+@noted
 def main(module: AnsibleModule) -> dict[str, t.Any]:
     options = dict(module.params)
     values = _texts(_take_values(module))

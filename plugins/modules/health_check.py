@@ -264,6 +264,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import Ecom
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._expect import Expectation
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._health import Bearer, Patience, Probe, Result, check, failure
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._http import REQUESTS_IMPORT_ERROR, same_server
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._journal_options import journal_options, noted
 
 BEARER = {
     "login_url": {"type": "str", "default": ""},
@@ -294,6 +295,7 @@ PROBE = {
 }
 
 ARGUMENTS = {
+    **journal_options(),
     "probes": {"type": "list", "elements": "dict", "required": True, "options": PROBE},
     "retries": {"type": "int", "default": 0},
     "interval": {"type": "float", "default": 2},
@@ -338,6 +340,7 @@ def warn_of_expiry(module: AnsibleModule, results: list[Result], days: int) -> N
             module.warn(f"the certificate of {result.url} expires at {result.certificate_expires}")
 
 
+@noted
 def main(module: AnsibleModule) -> dict[str, t.Any]:
     if REQUESTS_IMPORT_ERROR:
         module.fail_json(msg=missing_required_lib("requests"), exception=REQUESTS_IMPORT_ERROR)

@@ -29,7 +29,7 @@ options:
       - V(planned) says what O(operation) means after the runs before, and refuses it when it must not be done now. Notes
         only that O(acknowledged) was dealt with.
       - V(begun) takes the lock and opens the run O(run_id), or takes it up when it was interrupted.
-      - V(entered) notes that O(phase) begins and that the one before it is done.
+      - V(entered) notes that O(phase) begins and that the one before it is done, unless the run is in it already.
       - V(noted) adds O(facts) to the run.
       - V(finished) closes the run with O(outcome) and lets go of the lock.
       - V(locked) takes the lock for work that is no run and goes by the name O(run_id); V(unlocked) lets go of it.
@@ -127,6 +127,10 @@ plan:
     undoes: {description: The upgrade that a rollback undoes., type: dict}
     halfway: {description: "Whether a rollback finds the shop half-way, so that the installed release says nothing.", type: bool}
     unfinished: {description: The run that left it so., type: dict}
+controller:
+  description: Who asked, for the option C(journal) of modules that work for this run.
+  returned: when O(controller) is given
+  type: dict
 lock_lost:
   description: Whether the step was refused because the run no longer has the lock.
   returned: on that failure
@@ -138,14 +142,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _keeper
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._argspec import run_module
-
-CONTROLLER = {
-    "owner": {"type": "str", "default": ""},
-    "host": {"type": "str", "default": ""},
-    "machine": {"type": "str", "default": ""},
-    "pid": {"type": "int", "default": 0},
-    "gone": {"type": "str", "default": ""},
-}
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._journal_options import CONTROLLER
 
 
 def main(module: AnsibleModule) -> dict[str, t.Any]:
@@ -154,6 +151,7 @@ def main(module: AnsibleModule) -> dict[str, t.Any]:
     for warning in keeper.warnings:
         module.warn(warning)
     # Journal steps are bookkeeping of other tasks' changes; they are not changes of the shop themselves.
+    result["controller"] = module.params["controller"]
     return {key: value for key, value in result.items() if value is not None}
 
 

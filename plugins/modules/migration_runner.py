@@ -202,6 +202,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils import _dotenv, _lo
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._argspec import run_module
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._command import Result
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._journal_options import journal_options, noted
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._migration_sessions import APPLICATION
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._postgres import Target
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._shop_cli import run_script
@@ -209,6 +210,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._shop_cli import ru
 LEDGERS = {"core": ("core",), "plugins": ("plugins",), "all": ("core", "plugins")}
 DEFAULTS = _migrations.Places()
 ARGUMENTS: dict[str, t.Any] = {
+    **journal_options(),
     "state": {"type": "str", "choices": ["pending", "migrated", "released"], "default": "pending"},
     "which": {"type": "str", "choices": ["core", "plugins", "all"], "default": "all"},
     "root": {"type": "path"},
@@ -233,6 +235,7 @@ ARGUMENTS: dict[str, t.Any] = {
 }
 
 
+@noted
 def main(module: AnsibleModule) -> dict[str, t.Any]:
     options = module.params
     variables = _variables(options)

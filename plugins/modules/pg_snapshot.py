@@ -16,7 +16,7 @@ description:
   - A dump is written under another name, read through from end to end, and only then given its name. A damaged one is found.
   - A snapshot is restored into a new database, never over a live one. See M(mdlabs.ecommus.pg_swap) for putting it in its place.
 author: [MD Labs (@mdlabs)]
-extends_documentation_fragment: [mdlabs.ecommus.postgres]
+extends_documentation_fragment: [mdlabs.ecommus.postgres, mdlabs.ecommus.journal]
 attributes:
   check_mode: {support: full, description: All checks run that change nothing; a snapshot that would be made is not predicted in size.}
   diff_mode: {support: full, description: Shows what would be created or removed.}
@@ -30,9 +30,10 @@ options:
       - V(described) returns the manifest of O(path), if given and there, and the state of the server. It changes nothing.
       - V(restored) restores O(path) into the new database O(target_database) and compares the result with the manifest. A database of
         that name that already is an equal copy is left alone.
+      - V(proven) is V(present) and then V(restored), so that the snapshot is proven to restore.
       - V(absent) removes the snapshot O(path) and the database O(target_database), whichever is given. The live database is refused.
     type: str
-    choices: [present, verified, encrypted, shipped, described, restored, absent]
+    choices: [present, verified, encrypted, shipped, described, restored, proven, absent]
     default: present
   path:
     description: The dump, absolute, ending in C(.dump). Its directory is created with mode V(0700).
@@ -155,7 +156,7 @@ manifest:
       type: dict
 restored:
   description: The copy that was made.
-  returned: state=restored and it was not there
+  returned: state=restored or state=proven, and it was not there
   type: dict
   contains:
     database: {description: Its name., type: str}
@@ -187,9 +188,11 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils import _restore as 
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _snapshot as snapshot
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _snapshot_states as states
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._argspec import run_module
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._journal_options import journal_options, noted
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._postgres_options import ONE_OF, postgres_options, targets_of
 
 
+@noted
 def main(module: AnsibleModule) -> dict[str, t.Any]:
     given = module.params
     target, admin = targets_of(given)
@@ -222,6 +225,7 @@ if __name__ == "__main__":
         main,
         {
             **postgres_options(),
+            **journal_options(),
             "state": {"type": "str", "choices": list(states.STATES), "default": "present"},
             "path": {"type": "path"},
             "recipients": {"type": "list", "elements": "str", "default": []},
@@ -244,6 +248,7 @@ if __name__ == "__main__":
             ("state", "encrypted", ["path", "recipients"]),
             ("state", "shipped", ["path", "ship"]),
             ("state", "restored", ["path", "target_database"]),
+            ("state", "proven", ["path", "target_database"]),
             ("state", "absent", ["path", "target_database"], True),
         ],
     )

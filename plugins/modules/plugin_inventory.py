@@ -180,7 +180,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils import _dotenv, _pl
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._argspec import run_module
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._files import write_atomic
-from ansible_collections.mdlabs.ecommus.plugins.module_utils._shop_cli import run_script
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._shop_cli import LIST_PLUGINS, list_plugins
 
 ARGUMENTS: dict[str, t.Any] = {
     "state": {"type": "str", "choices": ["captured", "compared"], "default": "captured"},
@@ -189,7 +189,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "database_url": {"type": "str", "no_log": True},
     "database_url_key": {"type": "str", "default": "DATABASE_URL", "no_log": False},
     "path_prefix": {"type": "list", "elements": "path", "default": []},
-    "script": {"type": "str", "default": "apps/api/src/cli/list-plugins.ts"},
+    "script": {"type": "str", "default": LIST_PLUGINS},
     "timeout": {"type": "int", "default": 120},
     "dest": {"type": "path"},
     "before": {"type": "str"},
@@ -214,20 +214,15 @@ def _capture(module: AnsibleModule) -> dict[str, t.Any]:
 
 def _listed(options: t.Mapping[str, t.Any]) -> str:
     """What the shop's own program prints."""
-    variables = _dotenv.read(options["env_file"] or os.path.join(options["root"], ".env"))
-    result = run_script(
+    return list_plugins(
         options["root"],
         options["script"],
-        variables=variables,
-        database_url=options["database_url"] or variables.get(options["database_url_key"], ""),
+        variables=_dotenv.read(options["env_file"] or os.path.join(options["root"], ".env")),
+        database_url=options["database_url"] or "",
         database_url_key=options["database_url_key"],
         path_prefix=options["path_prefix"],
         timeout=options["timeout"],
     )
-    if result.code != 0 or not result.output.strip():
-        problem = f"failed with exit code {result.code}" if result.code else "printed nothing"
-        raise EcommusError(f"{options['script']} {problem}", "run it by hand in the checkout and mend what it says", log=result.tail())
-    return result.output
 
 
 def _compare(options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

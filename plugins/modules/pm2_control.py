@@ -24,7 +24,7 @@ description:
   - Never starts a pm2 daemon unless asked to by O(state=alive). Runs pm2 with a scrubbed environment, so that nothing of the deploy
     shell gets into a process.
   - Environments of processes are never returned.
-extends_documentation_fragment: [mdlabs.ecommus.pm2]
+extends_documentation_fragment: [mdlabs.ecommus.pm2, mdlabs.ecommus.journal]
 requirements:
   - Linux
   - pm2 5 or newer, run by the same user as this module
@@ -300,10 +300,12 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._argspec import run_module
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._journal_options import journal_options, noted
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2_control import control
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2_options import pm2_options
 
 
+@noted
 def run(module: AnsibleModule) -> dict[str, t.Any]:
     return control(module.params, check_mode=module.check_mode)
 
@@ -322,6 +324,7 @@ def main() -> None:
             "ecosystem_env": {"type": "str"},
             "environment": {"type": "dict", "default": {}},
             **pm2_options(),
+            **journal_options(),
             "ports": {"type": "list", "elements": "int", "default": []},
             "expect_path": {"type": "path"},
             "env_file": {"type": "path"},

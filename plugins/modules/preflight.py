@@ -11,6 +11,7 @@ short_description: Check a shop and its host before an upgrade
 version_added: 0.1.0
 description:
   - Runs every named check and reports all results at once, each with what was found and, where it fails, the remedy.
+  - Returns what the shop is like before, for what has to be brought back or is compared afterwards.
   - Reads only. A failing check of severity C(error) fails the module unless it is waived by name.
 author: [MD Labs (@mdlabs)]
 extends_documentation_fragment: [mdlabs.ecommus.install]
@@ -42,6 +43,11 @@ options:
     description: pm2 name of the workers; empty where there is no such process.
     type: str
     default: ""
+  workers_mode:
+    description: Where the workers work, as C(mode) of M(mdlabs.ecommus.workers_info). With V(api), O(workers_process) names the API.
+    type: str
+    choices: [process, api, none]
+    default: process
   resolve:
     description: Address that the health probes connect to instead of asking the DNS.
     type: str
@@ -174,6 +180,16 @@ database:
   returned: always
   type: str
   sample: shop_prod
+found:
+  description: What the shop is like now.
+  returned: when O(commit) may be installed
+  type: dict
+  contains:
+    processes: {description: "pm2's table, as RV(mdlabs.ecommus.pm2_control#module:processes).", type: list, elements: dict}
+    pm2_version: {description: Version of the pm2 daemon., type: str}
+    workers: {description: "Whether the workers work, as RV(mdlabs.ecommus.workers_info#module:workers).", type: dict}
+    plugins: {description: "The plugin list, as RV(mdlabs.ecommus.plugin_inventory#module:raw).", type: str}
+    plugin_count: {description: How many there are., type: int}
 pending_migrations:
   description:
     - The migrations that the release brings and the database lacks, in the order in which they will be applied.
@@ -197,6 +213,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils import (  # noqa: F
     _checks_packages,
     _checks_plugins,
     _checks_processes,
+    _installed,
     _postgres,
     _preflight,
 )
@@ -204,7 +221,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._argspec import run
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._install_options import install_options, paths_of
 
 PASSED_ON = (
-    "layout", "version", "commit", "services", "workers_process", "resolve", "ca_path", "env_file", "env_given",
+    "layout", "version", "commit", "services", "workers_mode", "workers_process", "resolve", "ca_path", "env_file", "env_given",
     "database_url_key", "snapshot_dir", "snapshot_recipients", "snapshot_ship", "pm2_home", "path_prefix", "npm_token",
     "shared_paths", "backup_dir", "backup_max_age_hours", "backup_cron_file", "backup_margin_minutes",
 )  # fmt: skip
@@ -220,11 +237,13 @@ def main(module: AnsibleModule) -> dict[str, t.Any]:
         **{name: given[name] for name in PASSED_ON},
     )
     results = _preflight.examine(subject, [_preflight.Waiver.read(waiver) for waiver in given["waivers"]])
-    if given["fail"] and _preflight.stopping(results):
+    stopped = bool(_preflight.stopping(results))
+    if given["fail"] and stopped:
         raise _preflight.refusal(results)
     return {
         "changed": False,
-        "ok": not _preflight.stopping(results),
+        "ok": not stopped,
+        **({} if stopped else {"found": _installed.observe(subject)}),
         "checks": results,
         "database": subject.database.database,
         "pending_migrations": [name for result in results for name in result.get("facts", {}).get("pending_migrations", [])],
@@ -241,6 +260,7 @@ if __name__ == "__main__":
             "layout": {"type": "str", "choices": ["releases", "in_place"], "default": "releases"},
             "services": {"type": "list", "elements": "dict", "default": []},
             "workers_process": {"type": "str", "default": ""},
+            "workers_mode": {"type": "str", "choices": ["process", "api", "none"], "default": "process"},
             "resolve": {"type": "str", "default": ""},
             "ca_path": {"type": "path", "default": ""},
             "env_file": {"type": "path", "required": True},

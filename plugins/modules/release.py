@@ -14,7 +14,7 @@ description:
   - Fetches, checks out, installs and builds it in a directory of its own while the live release is untouched.
   - Switches the link C(current) to it in one step, and back.
 author: [MD Labs (@mdlabs)]
-extends_documentation_fragment: [mdlabs.ecommus.install]
+extends_documentation_fragment: [mdlabs.ecommus.install, mdlabs.ecommus.journal]
 attributes:
   check_mode: {support: full, description: "Says whether something would be done; contacts the remote, writes nothing."}
   diff_mode: {support: full, description: With O(state=active) shows which release the link leads to.}
@@ -24,8 +24,8 @@ options:
       - V(resolved) reads what is installed and what O(version) is, and refuses a step that the policy does not allow.
       - V(fetched) brings the tag into the mirror of the host, and checks its signature where O(allowed_signers) is set.
       - V(checked_out) makes the release directory, with the shared files linked in. In place, checks the tag out in the root itself.
-      - V(installed) runs C(npm ci) in it.
-      - V(built) runs the build of each of O(workspaces).
+      - V(installed) does that and runs C(npm ci) in it.
+      - V(built) does both and runs the build of each of O(workspaces). What is done already is not done again.
       - V(active) points C(current) at it.
       - V(absent) removes it, unless it is live or a process runs from it.
     type: str
@@ -146,10 +146,12 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils import _dotenv, _gi
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._argspec import run_module
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._install_options import install_options, paths_of
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._journal_options import journal_options, noted
 
 Given = dict[str, t.Any]
 
 
+@noted
 def main(module: AnsibleModule) -> Given:
     given = module.params
     paths = paths_of(given)
@@ -242,6 +244,19 @@ def _prepare(directory: str, given: Given, check: bool, stage: str, work: t.Call
     return {"changed": True}
 
 
+def _reach(stage: str) -> t.Callable[[_layout.Paths, str, Given, bool], Given]:
+    """What brings a release as far as *stage*, from wherever it is."""
+    work = dict(zip(_release.STAGES, (_check_out, _install, _build)))
+
+    def reach(paths: _layout.Paths, directory: str, given: Given, check: bool) -> Given:
+        changed = False
+        for name in _release.STAGES[: _release.STAGES.index(stage) + 1]:
+            changed |= work[name](paths, directory, given, check)["changed"]
+        return {"changed": changed}
+
+    return reach
+
+
 def _activate(paths: _layout.Paths, directory: str, given: Given, check: bool) -> Given:
     previous = os.path.realpath(paths.current)
     if not check:
@@ -259,9 +274,7 @@ def _remove(paths: _layout.Paths, directory: str, given: Given, check: bool) -> 
 
 _ACTIONS = {
     "fetched": _fetch,
-    "checked_out": _check_out,
-    "installed": _install,
-    "built": _build,
+    **{stage: _reach(stage) for stage in _release.STAGES},
     "active": _activate,
     "absent": _remove,
 }
@@ -272,6 +285,7 @@ if __name__ == "__main__":
         main,
         {
             **install_options(),
+            **journal_options(),
             "state": {
                 "type": "str",
                 "choices": ["resolved", "fetched", "checked_out", "installed", "built", "active", "absent"],
