@@ -12,7 +12,7 @@ export ANSIBLE_HOME ?= $(CURDIR)/.ansible
 # A lab that is down is an error, not an empty inventory.
 export ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED := true
 
-.PHONY: help demo test test-all unit integration faults faults-quick lab lab-status lab-down lint bench bench-way-back clean \
+.PHONY: help demo test test-all unit integration molecule faults faults-quick lab lab-status lab-down lint bench bench-way-back clean molecule-down \
 	setup-controller setup-lab setup-test setup-lint
 
 help: ## This list
@@ -37,7 +37,7 @@ demo: setup-lab ## Start the lab and upgrade its shops to v1.4.0
 	@$(VENV)/ansible-playbook playbooks/upgrade.yml -i inventories/lab -e version=$(VERSION)
 	@$(LAB) hints
 
-test: unit integration faults-quick ## Run the tests, of slow variations and of the faults a few each
+test: unit integration molecule faults-quick ## Run the tests, of slow variations and of the faults a few each
 
 test-all: setup-test ## Run the slow variations too, on every PostgreSQL that is installed
 	@ECOMMUS_TEST_MAJORS=all $(VENV)/python -m pytest -m ""
@@ -47,6 +47,12 @@ unit: setup-test ## Run the tests that need no service
 
 integration: setup-test ## Run the tests on the lab: real upgrades and rollbacks
 	@$(VENV)/python -m pytest tests/integration
+
+molecule: ## Tell the stories of the operator: real playbooks, a deploy user, looked at from outside and inside
+	@scripts/molecule test --all --no-command-borders
+
+molecule-down:
+	@if [ -e .venv/.setup/test ]; then scripts/molecule destroy -s default >/dev/null 2>&1; fi
 
 faults: setup-test ## Break shops in every way there is a test for, and see that none stays broken
 	@$(VENV)/python -m pytest -m "" tests/faults
@@ -60,7 +66,7 @@ lint: setup-lint ## Check style, types, YAML, shell, documentation, licences and
 	@MYPYPATH=playbooks/collections $(VENV)/mypy -p ansible_collections.mdlabs.ecommus.plugins.module_utils
 	@$(VENV)/mypy tests/lab/ecommus_lab
 	@$(VENV)/yamllint --strict .
-	@shellcheck scripts/setup scripts/sanity scripts/units scripts/tree scripts/pythons scripts/docs-lint scripts/importer tests/bench/documented.sh .ci/run
+	@shellcheck scripts/setup scripts/molecule scripts/sanity scripts/units scripts/tree scripts/pythons scripts/docs-lint scripts/importer tests/bench/documented.sh .ci/run
 	@$(VENV)/reuse lint --quiet
 	@$(VENV)/antsibull-changelog lint
 	@$(VENV)/ansible-lint
@@ -75,5 +81,5 @@ bench: setup-test ## Compare with the documented procedure typed as a shell scri
 bench-way-back: setup-test ## Measure how soon the old release serves again when an upgrade fails
 	@$(VENV)/python tests/bench/way_back.py
 
-clean: lab-down ## Remove everything that was made: lab, tools, caches, environment
+clean: lab-down molecule-down ## Remove everything that was made: lab, tools, caches, environment
 	@rm -rf .lab .cache .venv .ansible .pytest_cache .mypy_cache .ruff_cache .hypothesis dist

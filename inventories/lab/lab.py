@@ -25,7 +25,8 @@ def main() -> int:
         print(f"the lab is down ({HOME}): start it with `make lab`", file=sys.stderr)
         return 1
     hosts = facts["inventory"]
-    print(json.dumps({"ecommus": {"hosts": list(hosts)}, "_meta": {"hostvars": hosts}}, indent=2))
+    groups = {"all": {"vars": facts.get("inventory_of_all", {})}, "ecommus": {"hosts": list(hosts)}}
+    print(json.dumps({**groups, "_meta": {"hostvars": hosts}}, indent=2))
     return 0
 
 

@@ -65,3 +65,24 @@ def test_every_variable_that_it_sets_is_one_that_a_role_knows(copied: Path) -> N
     given = {name for host in found["_meta"]["hostvars"].values() for name in host if name.startswith("ecommus_")}
     assert given
     assert [name for name in sorted(given) if f"\n      {name}:\n" not in specs] == []
+
+
+def test_nothing_is_become_on_the_controller(copied: Path) -> None:
+    """What the example says of all hosts, to become the shop's user, Ansible takes to be said of the controller, too."""
+    play = copied.parent / "report.yml"
+    play.write_text(
+        "- hosts: mystore\n  gather_facts: false\n"
+        "  vars:\n"
+        "    ansible_become_exe: /nonexistent/sudo\n"
+        f"    ecommus_run_dir: {copied.parent}/runs\n"
+        "    install_run_id: some-run\n"
+        "    install_report_operation: upgrade\n"
+        "    install_report_run: {}\n"
+        "    install_report_failure: ''\n"
+        "    install_report_version: v1.3.2\n"
+        "  tasks:\n"
+        "    - ansible.builtin.include_role: {name: mdlabs.ecommus.install, tasks_from: report.yml}\n"
+    )
+    done = ansible("ansible-playbook", str(play), "-i", str(copied))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (copied.parent / "runs/some-run/mystore/report.json").is_file()

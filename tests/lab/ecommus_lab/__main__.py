@@ -40,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--shops", type=_words, help="some of the shops, with commas between; default: all")
     up.add_argument("--version", default=DEFAULT_VERSION, help="release that the shops start with (%(default)s)")
     up.add_argument("--orders", type=int, default=DEFAULT_ORDERS, help="orders per shop (%(default)s)")
+    up.add_argument("--deploy-user", action="store_true", help="two users of this machine own the shops and log in (needs root)")
     commands.add_parser("down", help="stop it and remove what it made, except programs and cache")
     commands.add_parser("status", help="tell what runs; exit code 1 if something is wrong")
     reset = commands.add_parser("reset", help="bring shops back to how they were started")

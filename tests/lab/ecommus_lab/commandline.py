@@ -28,7 +28,8 @@ The shops run on. What to do next:
 def run(config: LabConfig, options: argparse.Namespace) -> int:
     """Runs one command and returns the exit code."""
     if options.command == "up":
-        Lab.up(config, flavour=options.flavour, shops=options.shops, version=options.version, orders=options.orders)
+        names = ("flavour", "shops", "version", "orders", "deploy_user")
+        Lab.up(config, **{name: getattr(options, name) for name in names})
         return 0
     if options.command == "down":
         say("down" if clean_up(config) else "does not run")

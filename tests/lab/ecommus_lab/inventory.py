@@ -6,6 +6,7 @@ import shlex
 import sys
 from typing import Any
 
+from . import accounts
 from .config import SERVICES, WORKERS, LabConfig, Shop
 from .proxy import Proxy
 from .shops import Installer, database_url
@@ -20,17 +21,19 @@ WORKSPACES = {
 }
 
 
-def host_vars(config: LabConfig, installer: Installer, vendor: Vendor, probe: dict[str, str], ssh: bool) -> dict[str, Any]:
+def host_vars(
+    config: LabConfig, installer: Installer, vendor: Vendor, probe: dict[str, str], ssh: bool, deploy: accounts.Account | None
+) -> dict[str, Any]:
     """Variables of one shop.
 
     :param probe: ``email``, ``password`` and ``tenant_id`` of an administrator.
     :param ssh: whether the lab has an SSH server.
+    :param deploy: the user that logs in, if not the one that runs the lab.
     """
     shop = installer.shop
     return {
-        **(_ssh(config) if ssh else {"ansible_connection": "local"}),
-        "ansible_python_interpreter": sys.executable,
-        "ansible_remote_tmp": str(config.run / "ansible"),  # not in the user's home: nothing lies outside of the lab
+        **(_ssh(config, deploy) if ssh else {"ansible_connection": "local"}),
+        **_python(config, installer),
         "ecommus_root": str(shop.root),
         "ecommus_layout": shop.layout,
         "ecommus_pm2_home": str(shop.pm2_home),
@@ -54,6 +57,18 @@ def host_vars(config: LabConfig, installer: Installer, vendor: Vendor, probe: di
     }
 
 
+def for_all(owner: accounts.Account | None) -> dict[str, Any]:
+    """What is said of all hosts, as the example inventory does, where the shops belong to another user."""
+    return {"ansible_become": True, "ansible_become_user": owner.name} if owner else {}
+
+
+def _python(config: LabConfig, installer: Installer) -> dict[str, Any]:
+    if installer.owner is not None:
+        return {"ansible_python_interpreter": accounts.PYTHON}
+    # Not in our home: nothing lies outside of the lab.
+    return {"ansible_python_interpreter": sys.executable, "ansible_remote_tmp": str(config.run / "ansible")}
+
+
 def _service(shop: Shop, service: str) -> dict[str, Any]:
     expectation = {"expect_text": "<html"} if service == "storefront" else {"expect_json": {"ok": True}}
     return {
@@ -74,8 +89,8 @@ def _admin_url(config: LabConfig, installer: Installer) -> dict[str, str]:
     return {"ecommus_database_admin_url": url}
 
 
-def _ssh(config: LabConfig) -> dict[str, Any]:
-    sshd = Sshd(config)
+def _ssh(config: LabConfig, deploy: accounts.Account | None) -> dict[str, Any]:
+    sshd = Sshd(config, deploy.name if deploy else None)
     options = {
         "UserKnownHostsFile": shlex.quote(str(sshd.known_hosts)),
         "GlobalKnownHostsFile": "/dev/null",

@@ -11,14 +11,16 @@ import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from . import processes, trees
+from .accounts import Account, Accounts
 from .commands import say
 from .config import DEFAULT_ORDERS, DEFAULT_VERSION, FLAVOURS, LabConfig, LabError, Shop, load_shops
 from .front import Front
-from .inventory import host_vars
+from .inventory import for_all, host_vars
 from .postgres import Postgres
 from .proxy import Proxy
 from .registry import Registry
@@ -40,7 +42,7 @@ class Lab:
         self.postgres = Postgres(config, state["postgres_password"])
         self.registry = Registry(config, state["vendor_token"])
         self.proxy = Proxy(config)
-        self.sshd = Sshd(config)
+        self.sshd = Sshd(config, self.deploy.name if self.deploy else None)
         self.vendor = Vendor(config, state["flavour"])
         self._shops = {shop.name: shop for shop in load_shops(config, state["shops"])}
 
@@ -67,10 +69,12 @@ class Lab:
         shops: list[str] | None = None,
         version: str = DEFAULT_VERSION,
         orders: int = DEFAULT_ORDERS,
+        deploy_user: bool = False,
     ) -> Lab:
         """Starts a lab, or returns the one that runs.
 
         :param orders: how many orders each shop has at first.
+        :param deploy_user: the shops belong to a user of their own, and another one logs in; where that can be had.
         :raises LabError: a port in use, a failed build, another lab that runs; nothing is left half-started.
         """
         config = config or LabConfig.from_environment()
@@ -90,6 +94,7 @@ class Lab:
                 "orders": orders,
                 "shops": names,
                 "port": config.port,
+                "deploy_user": deploy_user,
                 "postgres_password": secrets.token_urlsafe(18),
                 "vendor_token": f"ecn_vendor_{secrets.token_urlsafe(24)}",
             }
@@ -152,7 +157,22 @@ class Lab:
 
     def installer(self, name: str) -> Installer:
         shop = self._shops[name]
-        return Installer(self.config, shop, ShopSecrets(**self.state["secrets"][name]), self.state.get("licences", {}).get(name, ""))
+        secrets_of = ShopSecrets(**self.state["secrets"][name])
+        return Installer(self.config, shop, secrets_of, self.state.get("licences", {}).get(name, ""), self.owner)
+
+    @property
+    def deploy(self) -> Account | None:
+        """The user that logs in over SSH, if not the one that runs the lab."""
+        return self._account("deploy")
+
+    @property
+    def owner(self) -> Account | None:
+        """The user that the shops belong to, if not the one that runs the lab."""
+        return self._account("owner")
+
+    def _account(self, who: str) -> Account | None:
+        found = self.state.get("accounts", {}).get(who)
+        return Account(**found) if found else None
 
     @property
     def _services(self) -> list[Postgres | Registry | Proxy | Sshd]:
@@ -199,6 +219,7 @@ class Lab:
             service.start()
         self.proxy.create(shops)
         self.proxy.start()
+        self._make_accounts()
         self._start_sshd()
         say(f"preparing the vendor's releases ({self.state['flavour']})")
         self.vendor.publish(self.registry)
@@ -216,12 +237,30 @@ class Lab:
         self._wait_healthy()
         self.state["status"] = "up"
         self.state["inventory"] = {shop.name: self._host_vars(shop) for shop in shops}
+        self.state["inventory_of_all"] = for_all(self.owner)
         self._save()
         say(f"up after {time.monotonic() - began:.0f} s")
 
     def _host_vars(self, shop: Shop) -> dict[str, Any]:
         installer = self.installer(shop.name)
-        return host_vars(self.config, installer, self.vendor, admin_probe(installer), bool(self.state.get("ssh")))
+        return host_vars(self.config, installer, self.vendor, admin_probe(installer), bool(self.state.get("ssh")), self.deploy)
+
+    def _make_accounts(self) -> None:
+        if not self.state["deploy_user"]:
+            return
+        accounts = Accounts(self.config)
+        # Kept, so that tests which need the two users can say why they are skipped.
+        self.state["no_deploy_user"] = accounts.unavailable() or available()
+        if self.state["no_deploy_user"]:
+            say(f"{self.state['no_deploy_user']}: the shops belong to you, and you log in yourself")
+            return
+        # Others may go through, to what is theirs; what is nobody else's is closed itself.
+        for path, mode in ((self.config.run, 0o711), (self.registry.directory, 0o700), (self.config.run / "pids", 0o700)):
+            path.chmod(mode)
+        deploy, owner = accounts.create(self.vendor.remote)
+        self.state["accounts"] = {"deploy": asdict(deploy), "owner": asdict(owner)}
+        self._save()
+        self.sshd = Sshd(self.config, deploy.name)
 
     def _start_sshd(self) -> None:
         reason = available()
@@ -273,6 +312,8 @@ class Lab:
             self.installer(name).pm2.kill()
         for service in (self.sshd, self.proxy, self.registry, self.postgres):
             service.stop()
+        if self.state.get("deploy_user"):
+            Accounts(self.config).remove()
         if keep_logs:
             self._keep_logs()
         shutil.rmtree(self.config.run, ignore_errors=True)

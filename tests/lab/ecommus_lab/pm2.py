@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from . import commands, processes
+from .accounts import Account, give
 from .config import LabConfig, Shop
 from .tools import environment
 
@@ -17,18 +18,21 @@ from .tools import environment
 class Pm2:
     """Runs pm2 for one shop, with an environment in which nothing of ours can leak into the processes."""
 
-    def __init__(self, config: LabConfig, shop: Shop) -> None:
+    def __init__(self, config: LabConfig, shop: Shop, owner: Account | None = None) -> None:
         self.config = config
         self.shop = shop
+        self.owner = owner
 
     def __call__(self, *arguments: str, timeout: float = 120) -> str:
         # Every pm2 command starts a daemon where there is none, and greets over the network in a new home
         # unless this file is there (pm2 7.0.4, lib/API.js).
         home = self.shop.pm2_home
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (home / "touch").touch()
+        if not (home / "touch").exists():
+            home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            (home / "touch").touch()
+            give(home, self.owner)
         env = environment(self.config, PM2_HOME=str(home), PM2_DISCRETE_MODE="1", NO_COLOR="1")
-        return commands.run([str(self.config.bin / "pm2"), *arguments], self.shop.directory, env, timeout)
+        return commands.run([str(self.config.bin / "pm2"), *arguments], self.shop.directory, env, timeout, self.owner)
 
     def start(self, ecosystem: Path) -> None:
         """Starts the shop's processes and keeps the list for ``pm2 resurrect``."""

@@ -40,7 +40,8 @@ class Proxy:
         """Makes the authority, the shops' certificates and the Caddyfile."""
         self.directory.mkdir(parents=True)
         authority, authority_key = _authority()
-        _write(self.ca, authority.public_bytes(serialization.Encoding.PEM))
+        # Who asks the shops needs it, whichever user that is.
+        _write(self.ca, authority.public_bytes(serialization.Encoding.PEM), 0o644)
         sites = ["{\n\tadmin off\n\tauto_https off\n\tskip_install_trust\n\tpersist_config off\n"]
         sites.append("\tservers {\n\t\tprotocols h1 h2\n\t}\n}\n")
         for shop in shops:
@@ -139,7 +140,7 @@ def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
 
 
-def _write(path: Path, data: bytes) -> None:
-    """Writes a file that only we may read, from its first byte on."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+def _write(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Writes a file that, unless *mode* says otherwise, only we may read, from its first byte on."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as stream:
         stream.write(data)

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from . import commands, trees
+from .accounts import Account, give
 from .config import SERVICES, WORKERS, LabConfig, Process, Shop
 from .pm2 import Pm2
 from .tools import environment
@@ -64,12 +65,13 @@ def database_url(config: LabConfig, role: str, password: str, database: str) -> 
 class Installer:
     """Puts a shop's files in place and starts and stops its processes."""
 
-    def __init__(self, config: LabConfig, shop: Shop, shop_secrets: ShopSecrets, licence: str) -> None:
+    def __init__(self, config: LabConfig, shop: Shop, shop_secrets: ShopSecrets, licence: str, owner: Account | None = None) -> None:
         self.config = config
         self.shop = shop
         self.secrets = shop_secrets
         self.licence = licence
-        self.pm2 = Pm2(config, shop)
+        self.owner = owner
+        self.pm2 = Pm2(config, shop, owner)
 
     @property
     def database_url(self) -> str:
@@ -80,19 +82,20 @@ class Installer:
         """Copies the built tree to where the shop has it, with the site's own files."""
         release = self._releases(tree, version, remote) if self.shop.site == "releases" else self.shop.root
         if self.shop.site != "releases":
-            trees.copy(tree, release)
+            trees.copy(tree, release, link=self.owner is None)
             commands.git("remote", "set-url", "origin", str(remote), cwd=release)
         self._site_files()
         if self.shop.site == "releases":
             for original in sorted(self.shop.shared.iterdir()):
                 (release / original.name).symlink_to(f"../../shared/{original.name}")
         self.shop.snapshot_dir.mkdir(parents=True, mode=0o700)
+        give(self.shop.directory, self.owner)
 
     def migrate(self) -> None:
         """Runs the release's own migration runners, as the procedure does."""
         node = [str(self.config.bin / "node"), "--experimental-strip-types", "--disable-warning=ExperimentalWarning"]
         for script in ("packages/db/src/migrate.ts", "apps/api/src/cli/run-plugin-migrations.ts"):
-            commands.run([*node, script], self.shop.root, environment(self.config))
+            commands.run([*node, script], self.shop.root, environment(self.config), account=self.owner)
 
     def start(self) -> None:
         self.pm2.start(self.shop.root / "ecosystem.config.cjs")
@@ -113,7 +116,7 @@ class Installer:
         commands.git("clone", "--quiet", "--mirror", str(remote), str(base / "repo.git"), cwd=base)
         commit = commands.git("rev-parse", "HEAD", cwd=tree)
         release = base / "releases" / f"{version}-{commit[:8]}"
-        trees.copy(tree, release)
+        trees.copy(tree, release, link=self.owner is None)
         commands.git("remote", "set-url", "origin", str(remote), cwd=release)
         (base / "current").symlink_to(f"releases/{release.name}")
         self.shop.root.symlink_to(f"{base.name}/current")

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 from . import processes
-from .config import LabConfig
+from .config import LabConfig, user_name
 from .tools import environment
 
 SSHD = "/usr/sbin/sshd"
@@ -53,20 +53,17 @@ def available() -> str | None:
 
 
 class Sshd:
-    """An OpenSSH server on loopback that lets in this very user, with one key."""
+    """An OpenSSH server on loopback that lets in one user, with one key: the given one, or the one that runs the lab."""
 
-    def __init__(self, config: LabConfig) -> None:
+    def __init__(self, config: LabConfig, user: str | None = None) -> None:
         self.config = config
+        self.user = user or user_name()
         self.directory = config.run / "ssh"
         self.key = self.directory / "client_key"
         self.known_hosts = self.directory / "known_hosts"
         self.control = self.directory / "cp"
         self.log = self.directory / "sshd.log"
         self.pid_file = config.run / "pids/sshd.json"
-
-    @property
-    def user(self) -> str:
-        return pwd.getpwuid(os.getuid()).pw_name
 
     def create(self) -> None:
         """Makes the keys and the server's configuration."""

@@ -59,14 +59,16 @@ def built_tree(config: LabConfig, vendor: Vendor, version: str, npm_token: str) 
     return tree
 
 
-def copy(tree: Path, target: Path) -> None:
+def copy(tree: Path, target: Path, *, link: bool = True) -> None:
     """Copies a tree.
 
     The files of ``node_modules`` (28,000 in the full flavour, nine tenths of the bytes) become hard links: npm replaces
     such files and never writes into them. Everything that builds write into is a copy of its own.
+
+    :param link: not where the copy gets another owner, which its hard links would get as well.
     """
     target.mkdir(parents=True, exist_ok=True)
     others = [str(entry) for entry in tree.iterdir() if entry.name != "node_modules"]
     run(["cp", "--archive", "--reflink=auto", *others, str(target)], target, os.environ)
-    how = "--link" if os.stat(tree).st_dev == os.stat(target).st_dev else "--reflink=auto"
+    how = "--link" if link and os.stat(tree).st_dev == os.stat(target).st_dev else "--reflink=auto"
     run(["cp", "--archive", how, str(tree / "node_modules"), str(target)], target, os.environ)
