@@ -12,15 +12,15 @@ export ANSIBLE_HOME ?= $(CURDIR)/.ansible
 # A lab that is down is an error, not an empty inventory.
 export ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED := true
 
-.PHONY: help demo test test-all unit integration molecule faults faults-quick lab lab-status lab-down lint bench bench-way-back clean molecule-down \
-	setup-controller setup-lab setup-test setup-lint
+.PHONY: help demo test test-all unit integration molecule faults faults-quick lab lab-status lab-down lint bench bench-way-back clean molecule-down docs \
+	setup-controller setup-lab setup-test setup-lint setup-docs
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  FLAVOUR=light   with lab or demo: a small build of the same shops, ready much sooner"
 
-setup-controller setup-lab setup-test setup-lint:
+setup-controller setup-lab setup-test setup-lint setup-docs:
 	@scripts/setup $(@:setup-%=%)
 
 lab: setup-lab ## Start three shops at v1.3.2 (or say that they run)
@@ -66,14 +66,18 @@ lint: setup-lint ## Check style, types, YAML, shell, documentation, licences and
 	@MYPYPATH=playbooks/collections $(VENV)/mypy -p ansible_collections.mdlabs.ecommus.plugins.module_utils
 	@$(VENV)/mypy tests/lab/ecommus_lab
 	@$(VENV)/yamllint --strict .
-	@shellcheck scripts/setup scripts/molecule scripts/sanity scripts/units scripts/tree scripts/pythons scripts/docs-lint scripts/importer tests/bench/documented.sh .ci/run
+	@shellcheck scripts/setup scripts/molecule scripts/sanity scripts/units scripts/tree scripts/pythons scripts/docs-lint scripts/importer tests/bench/documented.sh .ci/run scripts/docs
 	@$(VENV)/reuse lint --quiet
 	@$(VENV)/antsibull-changelog lint
 	@$(VENV)/ansible-lint
 	@scripts/docs-lint
+	@scripts/docs
 	@scripts/sanity
 	@scripts/units
 	@scripts/importer
+
+docs: setup-docs ## Build the documentation as a site, .cache/docs/html/index.html
+	@scripts/docs
 
 bench: setup-test ## Compare with the documented procedure typed as a shell script
 	@$(VENV)/python tests/bench/bench.py
