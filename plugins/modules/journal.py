@@ -93,7 +93,7 @@ EXAMPLES = r"""
 - name: Read what was done on this host
   mdlabs.ecommus.journal:
     directory: /opt/ecommus.d/state
-  register: ecommus_journal
+  register: journal
 """
 
 RETURN = r"""

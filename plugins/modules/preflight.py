@@ -143,7 +143,7 @@ EXAMPLES = r"""
   mdlabs.ecommus.preflight:
     root: /opt/ecommus
     version: v1.4.0
-    commit: "{{ ecommus_step.step.commit }}"
+    commit: "{{ step.step.commit }}"
     env_file: /opt/ecommus/.env
     pm2_home: /home/ecommus/.pm2
     fail: false

@@ -55,7 +55,7 @@ EXAMPLES = r"""
     snapshot_dir: /backup
     env_file: /opt/ecommus/.env
     rollback_window_days: 14
-  register: ecommus_pruned
+  register: pruned
 """
 
 RETURN = r"""

@@ -92,7 +92,7 @@ EXAMPLES = r"""
   mdlabs.ecommus.release:
     root: /opt/ecommus
     version: v1.4.0
-  register: ecommus_step
+  register: step
 """
 
 RETURN = r"""

@@ -65,7 +65,7 @@ EXAMPLES = r"""
     directory: "{{ playbook_dir }}/ecommus-runs/{{ inventory_hostname }}"
     host: "{{ inventory_hostname }}"
     operation: upgrade
-    run: "{{ ecommus_journal.run }}"
+    run: "{{ journal.run }}"
   delegate_to: localhost
 """
 
