@@ -53,11 +53,21 @@ def kept(path: Path) -> list[dict[str, t.Any]]:
     return lines
 
 
-def play(module: str, directory: Path, places: t.Mapping[str, str], variables: t.Mapping[str, t.Any] | None = None) -> Played:
+def play(
+    module: str,
+    directory: Path,
+    places: t.Mapping[str, str],
+    variables: t.Mapping[str, t.Any] | None = None,
+    *,
+    path: t.Sequence[object] = (),
+    pm2_home: object = None,
+) -> Played:
     """Play the examples of *module* on this machine.
 
     :param directory: for what is needed to play them.
     :param places: what stands for which text of the examples, such as ``/opt/ecommus``; the longest that fits is taken.
+    :param path: directories in front of PATH.
+    :param pm2_home: the daemon that is meant, where the examples mean that of the user.
     """
     text = text_of(module)
     used = [place for place in places if place in text]
@@ -66,11 +76,13 @@ def play(module: str, directory: Path, places: t.Mapping[str, str], variables: t
     for number, place in enumerate(used):
         text = text.replace(f"\0{number}\0", places[place])
     playbook = directory / "examples.yml"
-    playbook.write_text(f"- hosts: localhost\n  gather_facts: false\n  tasks:\n{textwrap.indent(text, '    ')}")
-    return run(playbook, directory, variables or {})
+    defaults = {"group/mdlabs.ecommus.pm2": {"pm2_home": str(pm2_home)}} if pm2_home else {}
+    head = f"- hosts: localhost\n  gather_facts: false\n  module_defaults: {json.dumps(defaults)}\n  tasks:\n"
+    playbook.write_text(head + textwrap.indent(text, "    "))
+    return run(playbook, directory, variables or {}, path)
 
 
-def run(playbook: Path, directory: Path, variables: t.Mapping[str, t.Any], *arguments: str) -> Played:
+def run(playbook: Path, directory: Path, variables: t.Mapping[str, t.Any], path: t.Sequence[object] = ()) -> Played:
     """Run *playbook* on this machine, and compare what our modules returned with their documentation."""
     results = directory / "results.jsonl"
     results.unlink(missing_ok=True)
@@ -78,8 +90,9 @@ def run(playbook: Path, directory: Path, variables: t.Mapping[str, t.Any], *argu
     program = str(Path(sys.executable).parent / "ansible-playbook")
     env = {**os.environ, **CALLBACK, "ANSIBLE_NOCOLOR": "1", "ECOMMUS_TEST_RETURNED": str(results)}
     env["ANSIBLE_COLLECTIONS_PATH"] = str(REPO / "playbooks/collections")
+    env["PATH"] = os.pathsep.join([*map(str, path), os.environ["PATH"]])
     done = subprocess.run(
-        [program, str(playbook), "-i", "localhost,", "-e", json.dumps(given), *arguments],
+        [program, str(playbook), "-i", "localhost,", "-e", json.dumps(given)],
         cwd=directory, env=env, capture_output=True, text=True, timeout=300, stdin=subprocess.DEVNULL, check=False,
     )  # fmt: skip
     return Played(done.returncode, done.stdout + done.stderr, kept(results))

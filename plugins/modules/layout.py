@@ -26,7 +26,7 @@ attributes:
     membership: [mdlabs.ecommus.all, mdlabs.ecommus.install]
 options:
   state:
-    description: The layout.
+    description: The layout that the install is to have.
     type: str
     choices: [releases, in_place]
     default: releases

@@ -49,11 +49,11 @@ options:
       body: {description: "What it sends, as JSON.", type: raw}
       open_when: {description: "What the JSON answer holds while the window is open, for O(read).", type: dict, default: {}}
   closed:
-    description: The request that closes it.
+    description: The HTTP request that closes the window. Any answer from 200 to 299 is a success.
     type: dict
     suboptions: *suboptions
   read:
-    description: The request that tells whether it is open. Without it nobody knows.
+    description: The HTTP request that tells whether the window is open. Without it nobody knows.
     type: dict
     suboptions: *suboptions
   ca_path:
@@ -100,7 +100,7 @@ before:
   returned: success
   type: str
 window:
-  description: The same afterwards.
+  description: V(open), V(closed) or V(unknown), as it is afterwards.
   returned: success
   type: str
 command:

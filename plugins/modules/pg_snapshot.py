@@ -141,6 +141,7 @@ manifest:
   returned: unless RV(manifest) would be empty (described without a snapshot, absent, check mode of present)
   type: dict
   contains:
+    format: {description: Version of the manifest's own form., type: int}
     path: {description: The dump., type: str}
     file: {description: The file that there is; that of an encrypted one ends in C(.age)., type: str}
     encrypted: {description: Whether it is encrypted; absent when not., type: bool}

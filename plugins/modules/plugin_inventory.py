@@ -30,7 +30,7 @@ attributes:
     details: What is written to O(dest) is evidence and does not count as a change.
 options:
   state:
-    description: What to do, see above.
+    description: V(captured) lists the plugins of O(root); V(compared) compares O(before) with O(after), or with those of O(root).
     type: str
     choices: [captured, compared]
     default: captured

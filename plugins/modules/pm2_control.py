@@ -190,7 +190,7 @@ EXAMPLES = r"""
     expect_path: /opt/ecommus
     health_urls:
       api: ["http://127.0.0.1:4000/health"]
-      admin: ["http://127.0.0.1:3000/api/health"]
+      admin: ["http://127.0.0.1:3001/api/health"]
     save: true
 
 - name: Bring the workers back
@@ -214,7 +214,7 @@ processes:
     exec_mode: {description: V(cluster) or V(fork)., type: str}
     instance: {description: "Its E(NODE_APP_INSTANCE); V(null) when it has none.", type: int}
     started: {description: "When it started last, ISO 8601 in UTC.", type: str}
-    started_ms: {description: The same in milliseconds since the epoch., type: int}
+    started_ms: {description: When it started last in milliseconds since the epoch., type: int}
     restarts: {description: Restarts since it was added., type: int}
     unstable_restarts: {description: Restarts that pm2 counts as crashes at start., type: int}
     exit_code: {description: Exit code of its last end; V(null) when it never ended., type: int}
@@ -237,7 +237,7 @@ processes:
     error_log: {description: Path of its error log; V(null) when it has none., type: str}
     memory_bytes: {description: Resident memory., type: int}
 before:
-  description: The same as it was before, for a later run that has to bring it back.
+  description: pm2's table as it was before, like RV(processes), for a later run that has to bring it back.
   returned: always, except with O(state=described)
   type: list
   elements: dict

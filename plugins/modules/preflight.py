@@ -151,13 +151,13 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Find out what the step is, and have its tag in the mirror
+- name: Find out what the step is
   mdlabs.ecommus.release:
     root: /opt/ecommus
     version: v1.4.0
   register: resolved
 
-- name: Fetch it
+- name: Have its tag in the mirror of the host
   mdlabs.ecommus.release:
     root: /opt/ecommus
     version: v1.4.0

@@ -115,7 +115,7 @@ rollback_available_until:
   returned: when the last upgrade was not undone and its window has not ended
   type: str
 summary:
-  description: The same as lines for people.
+  description: What was removed and what stays, as lines for people.
   returned: always
   type: list
   elements: str

@@ -229,7 +229,7 @@ targets:
           description: Time (C(at)) and C(reason) of the first failure; V(null) when there was none.
           type: dict
         last_failure:
-          description: The same of the last failure; V(null) when there was none.
+          description: Time (C(at)) and C(reason) of the last failure; V(null) when there was none.
           type: dict
         gaps:
           description:

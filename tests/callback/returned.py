@@ -28,20 +28,22 @@ class CallbackModule(CallbackBase):
     CALLBACK_TYPE = "aggregate"
 
     def v2_runner_on_ok(self, result: Any) -> None:
-        self._keep(result)
+        if not result.task.loop:
+            self._keep(result)
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
-        self._keep(result)
+        if not result.task.loop:
+            self._keep(result, failed=True)
 
     def v2_runner_item_on_ok(self, result: Any) -> None:
         self._keep(result)
 
     def v2_runner_item_on_failed(self, result: Any) -> None:
-        self._keep(result)
+        self._keep(result, failed=True)
 
-    def _keep(self, result: Any) -> None:
+    def _keep(self, result: Any, **how: bool) -> None:
         action = str(result.task.resolved_action)
-        if action.startswith(COLLECTION) and "results" not in result.result:
-            line = {"module": action.removeprefix(COLLECTION), "task": result.task.name, "result": dict(result.result)}
+        if action.startswith(COLLECTION):
+            line = {"module": action.removeprefix(COLLECTION), "task": result.task.name, "result": {**result.result, **how}}
             with Path(os.environ["ECOMMUS_TEST_RETURNED"]).open("a") as file:
                 file.write(json.dumps(line, default=str) + "\n")

@@ -21,6 +21,8 @@ COMMON = {
     "ansible_facts", "ansible_loop_var", "attempts", "changed", "censored", "deprecations", "diff", "exception", "failed",
     "failed_when_result", "invocation", "msg", "retries", "skip_reason", "skipped", "warnings",
 }  # fmt: skip
+# What AnsibleModule adds to a result that has a path or a dest (ansible.module_utils.basic, add_path_info).
+OF_A_PATH = {"gid", "group", "mode", "owner", "secontext", "size", "state", "uid"}
 TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,), "path": (str,), "int": (int,), "float": (int, float), "bool": (bool,), "list": (list,), "dict": (dict,),
     "raw": (object,),
@@ -39,11 +41,12 @@ def problems(module: str, result: t.Mapping[str, t.Any]) -> list[str]:
     if result.get("skipped") or "censored" in result:
         return []
     fields = returned(module)
+    known = COMMON | {result.get("ansible_loop_var")} | (OF_A_PATH if {"path", "dest"} & set(result) else set())
     found = []
     for key, value in result.items():
         if key in fields:
             found += _value(value, fields[key], key)
-        elif key not in COMMON and not key.startswith("_ansible_"):
+        elif key not in known and not key.startswith("_ansible_"):
             found.append(f"{key} is not documented")
     if not result.get("failed"):
         promised = [key for key, field in fields.items() if field["returned"] in ("always", "success")]
