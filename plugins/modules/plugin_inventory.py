@@ -163,8 +163,7 @@ disabled:
 log:
   description: The end of what the program said, secrets removed.
   returned: on failure of a program
-  type: list
-  elements: str
+  type: str
 command:
   description: The program that did not end in time, secrets removed.
   returned: on that failure

@@ -306,6 +306,19 @@ process:
   description: The same as RV(failed_name), where the failing step knew it.
   returned: on failure
   type: str
+pm_id:
+  description: pm2's number of the process that was not as it should be.
+  returned: on failure of a proof
+  type: int
+reason:
+  description: What was wrong with it.
+  returned: on failure of a proof
+  type: str
+left_over:
+  description: pm2's numbers of new processes that could not be taken back.
+  returned: on failure of O(state=replaced)
+  type: list
+  elements: int
 killed:
   description: Process ids of processes that pm2 had to kill.
   returned: when O(state=stopped) fails for that

@@ -155,10 +155,10 @@ step:
   returned: O(state=resolved)
   type: dict
   contains:
-    source: {description: Installed release., type: str}
+    source: {description: Installed release; V(null) between two tags., type: str}
     target: {description: Wanted release., type: str}
     commit: {description: Commit of the wanted release., type: str}
-    bump: {description: "V(patch), V(minor), V(major) or V(same).", type: str}
+    bump: {description: "V(patch), V(minor), V(major) or V(same); V(unjudged) without O(policy).", type: str}
 remote:
   description: The repository that was asked, without credentials.
   returned: O(state=resolved)
@@ -183,8 +183,7 @@ env_keys:
 log:
   description: The end of what the program said, secrets removed.
   returned: on failure of C(npm ci) or of a build
-  type: list
-  elements: str
+  type: str
 code:
   description: The code that npm gave its failure; empty when it gave none.
   returned: on failure of C(npm ci)
