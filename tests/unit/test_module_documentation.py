@@ -153,6 +153,11 @@ def test_see_also_names_modules_that_there_are(docs: dict[str, t.Any]) -> None:
         assert set(named) <= set(MODULES) - {name}, name
 
 
+def test_the_readme_names_every_module() -> None:
+    (paragraph,) = [text for text in (REPO / "README.md").read_text().split("\n\n") if "ansible-doc mdlabs.ecommus." in text]
+    assert [name for name in MODULES if f"`{name}`" not in paragraph] == []
+
+
 # ---------------------------------------------------------------- action groups
 
 

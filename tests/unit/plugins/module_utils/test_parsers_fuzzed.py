@@ -24,6 +24,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils import (
     _lock,
     _manifest,
     _npm_diagnosis,
+    _plugins,
     _pm2,
     _pm2_table,
     _postgres,
@@ -113,6 +114,22 @@ def test_answers_of_services(expected: t.Any, found: t.Any) -> None:
     said = _expect.mismatch(expected, found)
     assert isinstance(said, str)
     assert not _expect.mismatch(found, found) or not isinstance(found, (dict, list)) or "nan" in repr(found) or "." in json.dumps(found)
+
+
+records = st.fixed_dictionaries(
+    {"name": st.one_of(texts, st.none())}, optional={"version": values, "origin": values, "enabled": values, "notes": values}
+)
+
+
+@given(
+    st.one_of(values, st.lists(records, max_size=4), st.fixed_dictionaries({"plugins": st.lists(records, max_size=4)})).map(json.dumps),
+    st.lists(st.text(max_size=40), max_size=3),
+)
+def test_lists_of_plugins_in_any_json(listing: str, log: list[str]) -> None:
+    for text in (listing, "\n".join([*log, listing])):
+        found = _plugins.parse(text)
+        assert _plugins.compare(found, found).verdict == "ok"
+        assert len(found.by_name()) == len(found.plugins)
 
 
 # ---------------------------------------------------------------- pm2
