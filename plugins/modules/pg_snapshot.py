@@ -190,7 +190,7 @@ server:
     databases: {description: 'Name, owner, bytes and allow_connections of each database.', type: list, elements: dict}
     prepared_transactions: {description: Identifiers of prepared transactions of the shop's database., type: list, elements: str}
     long_transactions: {description: "Those of 60 seconds or more: pid, role, seconds, state, application.", type: list, elements: dict}
-    data_directory: {description: Where the server keeps its data if the role may know it., type: str}
+    data_directory: {description: "Where the server keeps its data; V(null) when the role may not know it.", type: str}
     tools: {description: 'directory and version of the client programs that fit, or error.', type: dict}
 differences:
   description: In what the restored database, or the one that is there, differs from the snapshot.
