@@ -65,8 +65,10 @@ _ROLES = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.ab
 _OURS = re.compile(r"(?:ecommus|upgrade|rollback)_")
 _WORD = re.compile(r"\b(?:ecommus|upgrade|rollback)_\w+")
 _BEGUN = "install_run_id"  # the first thing that a run sets
-# How alike two names must be without their prefix, `domian` and `domain` are by 0.83; and how much more so when the prefix is another.
-_ALIKE, _STRANGE = 0.7, 0.2
+# How alike two names must be without their prefix: `domian` and `domain` are by 0.83.
+_ALIKE = 0.7
+# How much more so when the prefix is another.
+_STRANGE = 0.2
 
 
 @dataclasses.dataclass(frozen=True)

@@ -114,8 +114,8 @@ backup:
   returned: success
   type: str
   sample: /opt/ecommus/.env.20261122T203000Z.4711~
-keys:
-  description: Variables that would read differently after the change.
+variables:
+  description: Names of variables that would read differently after the change.
   returned: when the change is refused for that
   type: list
   elements: str

@@ -89,8 +89,8 @@ tables:
   returned: O(mode) is not V(off)
   type: dict
   contains:
-    <table>:
-      description: What was found in it.
+    each_table:
+      description: What was found in the table of that name.
       type: dict
       contains:
         inserted: {description: Rows carried over (or to be carried over)., type: int}

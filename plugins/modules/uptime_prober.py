@@ -216,8 +216,8 @@ targets:
   returned: always
   type: dict
   contains:
-    <target>:
-      description: Figures of one target.
+    each_target:
+      description: Figures of the target of that name.
       type: dict
       contains:
         requests: {description: See RV(totals)., type: int}

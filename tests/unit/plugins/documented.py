@@ -4,7 +4,7 @@
 """Compares what a module returned with what its RETURN promises, so that the documentation stays true by itself.
 
 Two conventions of ours go beyond Ansible's: a value may be null only if its description says ``V(null)``, and a single
-key in angle brackets below ``contains`` (``<table>``) describes every value of a dictionary whose keys are names.
+key ``each_...`` below ``contains`` describes every value of a dictionary whose keys are names (``each_table``).
 """
 
 from __future__ import annotations
@@ -77,6 +77,6 @@ def _value(value: t.Any, field: Field, where: str) -> list[str]:
 
 def _item(key: str, item: t.Any, contains: dict[str, Field], where: str) -> list[str]:
     (first, *others) = contains
-    if not others and first.startswith("<"):
+    if not others and first.startswith("each_"):
         return _value(item, contains[first], f"{where}.{first}")
     return _value(item, contains[key], f"{where}.{key}") if key in contains else [f"{where}.{key} is not documented"]

@@ -26,7 +26,7 @@ tables:
   returned: when there are some
   type: dict
   contains:
-    <table>:
+    each_table:
       description: One.
       type: dict
       contains:
@@ -56,7 +56,7 @@ def test_what_is_as_documented_passes() -> None:
         ({"items": {}}, "m: items is a dict and not a list"),
         ({"items": ["x"]}, "m: items[] is a str and not a dict"),
         ({"items": [{"name": "x", "age": 1}]}, "m: items[].age is not documented"),
-        ({"tables": {"orders": {"rows": "1"}}}, "m: tables.<table>.rows is a str and not a int"),
+        ({"tables": {"orders": {"rows": "1"}}}, "m: tables.each_table.rows is a str and not a int"),
     ],
 )
 def test_what_is_not_is_told(change: dict[str, t.Any], says: str) -> None:
