@@ -18,8 +18,8 @@ import yaml
 PACKAGE = "ansible_collections.mdlabs.ecommus.plugins.modules"
 # What Ansible itself returns or adds.
 COMMON = {
-    "ansible_facts", "ansible_loop_var", "attempts", "changed", "censored", "deprecations", "diff", "exception", "failed",
-    "failed_when_result", "invocation", "msg", "retries", "skip_reason", "skipped", "warnings",
+    "ansible_facts", "ansible_loop_var", "attempts", "changed", "changed_when_result", "censored", "deprecations", "diff", "exception",
+    "failed", "failed_when_result", "invocation", "msg", "retries", "skip_reason", "skipped", "warnings",
 }  # fmt: skip
 # What AnsibleModule adds to a result that has a path or a dest (ansible.module_utils.basic, add_path_info).
 OF_A_PATH = {"gid", "group", "mode", "owner", "secontext", "size", "state", "uid"}
@@ -44,6 +44,8 @@ def problems(module: str, result: t.Mapping[str, t.Any]) -> list[str]:
     known = COMMON | {result.get("ansible_loop_var")} | (OF_A_PATH if {"path", "dest"} & set(result) else set())
     found = []
     for key, value in result.items():
+        if key == "attempts" and isinstance(value, int):
+            continue  # Ansible's own, of `until`; it takes the place of what a module returns under that name
         if key in fields:
             found += _value(value, fields[key], key)
         elif key not in known and not key.startswith("_ansible_"):

@@ -44,6 +44,7 @@ def test_what_is_as_documented_passes() -> None:
     assert documented.problems("m", GOOD) == []
     assert documented.problems("m", {**GOOD, "size": None}) == []
     assert documented.problems("m", {"failed": True, "msg": "no"}) == []
+    assert documented.problems("m", {**GOOD, "attempts": 2, "changed_when_result": False}) == [], "of Ansible's keywords"
 
 
 @pytest.mark.parametrize(
