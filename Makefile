@@ -12,7 +12,7 @@ export ANSIBLE_HOME ?= $(CURDIR)/.ansible
 # A lab that is down is an error, not an empty inventory.
 export ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED := true
 
-.PHONY: help demo test test-all unit integration molecule faults faults-quick lab lab-status lab-down lint bench bench-way-back clean molecule-down docs \
+.PHONY: help demo test test-all unit integration molecule faults faults-quick lab lab-status lab-down lint bench bench-way-back clean molecule-down docs setup \
 	setup-controller setup-lab setup-test setup-lint setup-docs
 
 help: ## This list
@@ -22,6 +22,9 @@ help: ## This list
 
 setup-controller setup-lab setup-test setup-lint setup-docs:
 	@scripts/setup $(@:setup-%=%)
+
+setup: setup-test setup-lint ## Set up everything for a change, and quick checks before each commit
+	@$(VENV)/pre-commit install
 
 lab: setup-lab ## Start three shops at v1.3.2 (or say that they run)
 	@$(LAB) up --flavour $(FLAVOUR)

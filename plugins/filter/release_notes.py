@@ -42,7 +42,7 @@ def release_notes(text: str) -> dict[str, list[str]]:
     """``manual_steps`` and ``deprecations`` of the front matter *text*, a line each; empty where it has none or is no YAML."""
     try:
         found = yaml.safe_load(str(text))
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):  # the latter for what looks like a date and is none
         found = None
     notes = found if isinstance(found, dict) else {}
     return {key: [_line(item) for item in notes.get(key) or []] if isinstance(notes.get(key), list) else [] for key in _KEYS}

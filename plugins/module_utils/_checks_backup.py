@@ -103,5 +103,6 @@ def _field(text: str, end: int) -> set[int]:
         span, _slash, step = part.partition("/")
         first, dash, last = span.partition("-")
         numbers = range(end) if span == "*" else range(int(first), (int(last) if dash else int(first)) + 1)
-        found.update(numbers[:: int(step or 1)])
+        # What lies beyond means nothing to cron, and in a file with a slip could be more than fits into memory.
+        found.update(number for number in numbers[:end][:: int(step or 1)] if number < end)
     return found

@@ -48,14 +48,18 @@ class Record:
     def past(self, name: str) -> Past | None:
         """What was noted of *name* by a run that did not come to its end."""
         noted = self._read().get(name)
-        return Past(int(noted["count"]), frozenset((int(i), int(p)) for i, p in noted["old"])) if noted else None
+        try:
+            return Past(int(noted["count"]), frozenset((int(i), int(p)) for i, p in noted["old"])) if noted else None
+        except (KeyError, TypeError, ValueError, OverflowError):
+            return None  # as for a file that cannot be read at all
 
     def _read(self) -> dict[str, t.Any]:
         try:
             with open(self.path, encoding="utf-8") as file:
-                return t.cast("dict[str, t.Any]", json.load(file))
+                content = json.load(file)
         except (FileNotFoundError, ValueError):
             return {}
+        return content if isinstance(content, dict) else {}
 
     def _write(self, data: dict[str, t.Any]) -> None:
         partial = f"{self.path}.partial"

@@ -167,7 +167,7 @@ def _check(text: str, expected: t.Mapping[str, str]) -> None:
         raise EcommusError(
             f"the environment file cannot be changed safely: {', '.join(wrong)} would read differently afterwards",
             "look for an unclosed quote, or an empty value followed by blanks, and correct it by hand",
-            keys=wrong,
+            variables=wrong,
         )
 
 

@@ -256,7 +256,7 @@ def ask(pm2: Pm2, request: dict[str, t.Any], *, directory: str, timeout: float) 
     for line in reversed(result.output.splitlines()):
         if line.startswith(_MARK):
             return t.cast("dict[str, t.Any]", json.loads(line[len(_MARK) :]))
-    raise EcommusError("pm2's library gave no answer", "check that pm2 and node fit each other", log=result.tail())
+    raise EcommusError("pm2's library gave no answer", "check that pm2 and node fit each other", log=result.tail().splitlines())
 
 
 def _started(answer: dict[str, t.Any]) -> Started:

@@ -28,6 +28,7 @@ OPEN, SUCCEEDED, INTERRUPTED, ROLLBACK_FAILED = "open", "succeeded", "interrupte
 WAY_BACK = "way_back"  # the phase in which an upgrade that failed is undone
 # Until here a run has changed nothing of the live shop. In the in_place layout `stage` does, but comes after others.
 _HARMLESS = frozenset(["preflight", "stage", WAY_BACK])
+_DAMAGED = "restore it from the evidence of the last run on the controller"
 
 Run = dict[str, t.Any]
 
@@ -40,6 +41,14 @@ def phases_of(run: t.Mapping[str, t.Any]) -> list[str]:
 def touched(run: t.Mapping[str, t.Any]) -> bool:
     """Whether *run* came so far that the live shop may have been changed."""
     return not _HARMLESS.issuperset(phases_of(run))
+
+
+def _are_runs(value: t.Any) -> bool:
+    """Whether *value* is what :meth:`Journal.save` writes, as far as every reader relies on it."""
+    kinds = {"id": str, "operation": str, "outcome": str, "phases": list, "facts": dict}
+    return isinstance(value, list) and all(
+        isinstance(run, dict) and all(isinstance(run.get(key), kind) for key, kind in kinds.items()) for run in value
+    )
 
 
 @dataclasses.dataclass
@@ -67,13 +76,13 @@ class Journal:
         except FileNotFoundError:
             return journal
         except ValueError as error:
-            raise EcommusError(
-                f"{journal.path} is damaged: {error}", "restore it from the evidence of the last run on the controller"
-            ) from None
-        if content.get("schema") != SCHEMA:
+            raise EcommusError(f"{journal.path} is damaged: {error}", _DAMAGED) from None
+        if isinstance(content, dict) and content.get("schema") != SCHEMA:
             raise EcommusError(
                 f"{journal.path} has schema {content.get('schema')}, known here is {SCHEMA}", "use the collection that wrote it"
             )
+        if not isinstance(content, dict) or not _are_runs(content.get("runs")):
+            raise EcommusError(f"{journal.path} is damaged: it holds no runs", _DAMAGED)
         journal.runs = content["runs"]
         return journal
 

@@ -33,12 +33,13 @@ def read(folder: str) -> Manifest | None:
     block = package.get("ecommus") or _json(os.path.join(folder, "ecommus.plugin.json"))
     if not isinstance(block, dict) or block.get("kind", "plugin" if block else "") != "plugin":
         return None
-    permissions = block.get("permissions")
+    permissions, dependencies = block.get("permissions"), block.get("dependencies")
     return Manifest(
         name=str(package.get("name") or os.path.basename(folder)),
         version=str(package.get("version") or block.get("version") or ""),
         min_core_version=str(block.get("minCoreVersion") or ""),
-        dependencies=tuple(str(name) for name in block.get("dependencies") or ()),
+        # A list of names, or as in package.json names with their ranges.
+        dependencies=tuple(str(name) for name in dependencies) if isinstance(dependencies, (list, dict)) else (),
         permissions=tuple(str(one) for one in permissions) if isinstance(permissions, list) else None,
     )
 

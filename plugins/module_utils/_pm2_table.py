@@ -107,8 +107,16 @@ def parse_jlist(output: str) -> list[dict[str, t.Any]]:
 
 
 def entries(raw: t.Iterable[t.Mapping[str, t.Any]]) -> list[Entry]:
-    """The table as :class:`Entry` objects, pm2's own modules (such as pm2-logrotate) left out, by ascending id."""
-    return sorted((_entry(process) for process in raw if not process["pm2_env"].get("pmx_module")), key=lambda entry: entry.pm_id)
+    """The table as :class:`Entry` objects, pm2's own modules (such as pm2-logrotate) left out, by ascending id.
+
+    :raises EcommusError: when a line is not as every pm2 that is known writes it.
+    """
+    try:
+        return sorted((_entry(process) for process in raw if not process["pm2_env"].get("pmx_module")), key=lambda entry: entry.pm_id)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise EcommusError(
+            f"pm2's process table has a line that cannot be read ({type(error).__name__})", "report the version of pm2 to this project"
+        ) from None
 
 
 def secrets(raw: t.Iterable[t.Mapping[str, t.Any]]) -> set[str]:

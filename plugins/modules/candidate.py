@@ -19,17 +19,22 @@ description:
   - A service is proven when a process of its own listens on the side port, has said that it is ready if its definition has C(wait_ready),
     works under O(directory), answers all its routes, and then lives and answers its health route for O(stable_seconds).
   - Everything that was started is ended before the module returns, also when it fails, and also when it is killed.
-extends_documentation_fragment: [mdlabs.ecommus.pm2, mdlabs.ecommus.journal]
 requirements:
   - Linux
   - pm2 5 or newer, run by the same user as this module
+extends_documentation_fragment: [mdlabs.ecommus.attributes, mdlabs.ecommus.pm2, mdlabs.ecommus.journal]
 attributes:
   check_mode:
     support: full
-    description: Can run in check mode; says what would be started, and starts nothing.
+    details: Says what would be started, and starts nothing.
   diff_mode:
     support: none
-    description: Nothing is changed.
+    details: Nothing is changed.
+  idempotent:
+    support: full
+    details: Nothing is changed.
+  action_group:
+    membership: [mdlabs.ecommus.all, mdlabs.ecommus.pm2]
 options:
   state:
     description: V(proven) boots, asks and ends the services.
@@ -141,6 +146,8 @@ notes:
   - The services use the live database. Those that ask the API ask the live one.
 seealso:
   - module: mdlabs.ecommus.pm2_control
+  - module: mdlabs.ecommus.health_check
+  - module: mdlabs.ecommus.release
 """
 
 EXAMPLES = r"""
@@ -199,6 +206,19 @@ log:
   returned: on failure of a service
   type: list
   elements: str
+pids:
+  description: Processes that were started and could not be ended.
+  returned: on that failure
+  type: list
+  elements: int
+command:
+  description: A program that did not end in time, secrets removed.
+  returned: on that failure
+  type: str
+remedy:
+  description: What to do about the problem that C(msg) names.
+  returned: failure
+  type: str
 """
 
 import dataclasses

@@ -16,13 +16,15 @@ description:
   - Values are never returned, compared in a diff, or logged; the names of the variables are.
 author:
   - MD Labs (@mdlabs)
+extends_documentation_fragment: [mdlabs.ecommus.attributes, mdlabs.ecommus.journal]
 attributes:
   check_mode:
     support: full
-    description: Returns what would change and writes nothing.
   diff_mode:
     support: full
-    description: Shows the names of variables only.
+    details: Shows the names of variables only.
+  idempotent:
+    support: full
 options:
   path:
     description: The environment file. It must exist, except with O(state=restored).
@@ -55,6 +57,8 @@ options:
     description: With O(state=restored), leave the file alone where there is no O(backup), since it was made before any change.
     type: bool
     default: false
+seealso:
+  - module: mdlabs.ecommus.migration_runner
 """
 
 EXAMPLES = r"""
@@ -66,12 +70,18 @@ EXAMPLES = r"""
     only_missing: true
   register: env
 
+- name: See which variables there are now
+  mdlabs.ecommus.env_file:
+    path: /opt/ecommus/.env
+    state: described
+  register: described
+
 - name: Undo it
   mdlabs.ecommus.env_file:
     path: /opt/ecommus/.env
     state: restored
     backup: "{{ env.backup }}"
-  when: env.backup
+  when: env is changed
 """
 
 RETURN = r"""
@@ -104,6 +114,15 @@ backup:
   returned: success
   type: str
   sample: /opt/ecommus/.env.20261122T203000Z.4711~
+variables:
+  description: Names of variables that would read differently after the change.
+  returned: when the change is refused for that
+  type: list
+  elements: str
+remedy:
+  description: What to do about the problem that C(msg) names.
+  returned: failure
+  type: str
 """
 
 import typing as t

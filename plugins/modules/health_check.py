@@ -18,13 +18,17 @@ description:
   - Proxies and C(.netrc) of the environment are not used.
 requirements:
   - requests >= 2.25
+extends_documentation_fragment: [mdlabs.ecommus.attributes, mdlabs.ecommus.journal]
 attributes:
   check_mode:
     support: full
-    description: Probes with a method other than V(GET), V(HEAD) or V(OPTIONS) are not sent in check mode.
+    details: Probes with a method other than V(GET), V(HEAD) or V(OPTIONS) are not sent.
   diff_mode:
     support: none
-    description: Nothing is changed, so there is nothing to compare.
+    details: Nothing is changed.
+  idempotent:
+    support: full
+    details: Nothing is changed. Every call sends the probes anew.
 options:
   probes:
     description: What to ask.
@@ -154,6 +158,9 @@ options:
     description: Warn when a certificate expires within this many days; V(0) never warns.
     type: int
     default: 14
+seealso:
+  - module: mdlabs.ecommus.uptime_prober
+  - module: mdlabs.ecommus.candidate
 """
 
 EXAMPLES = r"""

@@ -14,10 +14,20 @@ description:
   - The file is replaced atomically at every step, so that it is true whenever the host or the controller stops.
   - A run holds the lock of the install from V(begun) to V(finished). Every step of another run or of another controller is refused.
 author: [MD Labs (@mdlabs)]
+extends_documentation_fragment: [mdlabs.ecommus.attributes]
 attributes:
-  action: {support: full, description: An action plugin says which process of the controller asks.}
-  check_mode: {support: full, description: Reads the journal and returns what would be written; writes nothing.}
-  diff_mode: {support: none, description: "The journal is a log, there is nothing to compare."}
+  action:
+    support: full
+    description: An action plugin says which process of the controller asks.
+  check_mode:
+    support: full
+    details: Reads the journal and returns what would be written.
+  diff_mode:
+    support: none
+    details: The journal is a log, there is nothing to compare.
+  idempotent:
+    support: partial
+    details: V(entered), V(noted), V(finished) write each time. As bookkeeping of other tasks' changes none of it counts as a change.
 options:
   directory:
     description: The state directory of the install; created with mode 0700.
@@ -87,13 +97,29 @@ options:
       machine: {description: What tells it from another machine or container of that name., type: str, default: ""}
       pid: {description: Process id of ansible-playbook., type: int, default: 0}
       gone: {description: The run whose process is known to have ended., type: str, default: ""}
+seealso:
+  - module: mdlabs.ecommus.report
+  - module: mdlabs.ecommus.prune
 """
 
 EXAMPLES = r"""
 - name: Read what was done on this host
   mdlabs.ecommus.journal:
     directory: /opt/ecommus.d/state
-  register: ecommus_journal
+  register: journal
+
+- name: Keep runs away while something is done by hand
+  mdlabs.ecommus.journal:
+    directory: /opt/ecommus.d/state
+    state: locked
+    run_id: 20261122T203000Z-by-hand
+    unless_interrupted: true
+
+- name: Let them come again
+  mdlabs.ecommus.journal:
+    directory: /opt/ecommus.d/state
+    state: unlocked
+    run_id: 20261122T203000Z-by-hand
 """
 
 RETURN = r"""
@@ -135,6 +161,10 @@ lock_lost:
   description: Whether the step was refused because the run no longer has the lock.
   returned: on that failure
   type: bool
+remedy:
+  description: What to do about the problem that C(msg) names.
+  returned: failure
+  type: str
 """
 
 import typing as t

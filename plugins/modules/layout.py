@@ -13,13 +13,20 @@ description:
   - Makes the checkout of a running shop the first release of the releases layout, without copying, building or stopping anything.
   - The directory and the link to it change places in one system call (renameat2(2)), so that no path is missing at any time.
 author: [MD Labs (@mdlabs)]
-extends_documentation_fragment: [mdlabs.ecommus.install]
+extends_documentation_fragment: [mdlabs.ecommus.attributes, mdlabs.ecommus.install]
 attributes:
-  check_mode: {support: full, description: Says whether the layout would change.}
-  diff_mode: {support: full, description: Shows the layout before and after.}
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+    details: Shows the layout before and after.
+  idempotent:
+    support: full
+  action_group:
+    membership: [mdlabs.ecommus.all, mdlabs.ecommus.install]
 options:
   state:
-    description: The layout.
+    description: The layout that the install is to have.
     type: str
     choices: [releases, in_place]
     default: releases
@@ -28,13 +35,26 @@ options:
     type: list
     elements: str
     default: [.env, uploads, keys, ecosystem.config.cjs]
+seealso:
+  - module: mdlabs.ecommus.release
 """
 
 EXAMPLES = r"""
+- name: See whether the install would be adopted
+  mdlabs.ecommus.layout:
+    root: /opt/ecommus
+  check_mode: true
+  register: adoption
+
 - name: Adopt an install that was set up by hand
   mdlabs.ecommus.layout:
     root: /opt/ecommus
     state: releases
+
+- name: Make it a plain checkout again
+  mdlabs.ecommus.layout:
+    root: /opt/ecommus
+    state: in_place
 """
 
 RETURN = r"""
@@ -46,7 +66,11 @@ installed:
     layout: {description: V(releases) or V(in_place)., type: str}
     directory: {description: The real directory of the live release., type: str}
     commit: {description: Its commit., type: str}
-    version: {description: Its tag., type: str}
+    version: {description: Its tag; V(null) between two tags., type: str}
+remedy:
+  description: What to do about the problem that C(msg) names.
+  returned: failure
+  type: str
 """
 
 import typing as t

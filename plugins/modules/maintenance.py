@@ -15,9 +15,17 @@ description:
 author: [MD Labs (@mdlabs)]
 requirements:
   - requests, for HTTP requests
+extends_documentation_fragment: [mdlabs.ecommus.attributes]
 attributes:
-  check_mode: {support: full, description: Reads the present state at most.}
-  diff_mode: {support: full, description: Shows the state before and after.}
+  check_mode:
+    support: full
+    details: Reads the present state at most.
+  diff_mode:
+    support: full
+    details: Shows the state before and after.
+  idempotent:
+    support: partial
+    details: Where the hook cannot tell the present state, it is called each time.
 options:
   state:
     description: V(read) tells the present state; the others bring it about.
@@ -41,11 +49,11 @@ options:
       body: {description: "What it sends, as JSON.", type: raw}
       open_when: {description: "What the JSON answer holds while the window is open, for O(read).", type: dict, default: {}}
   closed:
-    description: The request that closes it.
+    description: The HTTP request that closes the window. Any answer from 200 to 299 is a success.
     type: dict
     suboptions: *suboptions
   read:
-    description: The request that tells whether it is open. Without it nobody knows.
+    description: The HTTP request that tells whether the window is open. Without it nobody knows.
     type: dict
     suboptions: *suboptions
   ca_path:
@@ -60,6 +68,8 @@ options:
     description: Seconds for one call.
     type: float
     default: 30
+seealso:
+  - module: mdlabs.ecommus.workers_info
 """
 
 EXAMPLES = r"""
@@ -71,9 +81,17 @@ EXAMPLES = r"""
 - name: Close it over HTTP
   mdlabs.ecommus.maintenance:
     state: closed
-    open: {url: "https://api.mystore.ro/internal/maintenance", method: PUT, headers: {Authorization: "Bearer {{ token }}"}}
-    closed: {url: "https://api.mystore.ro/internal/maintenance", method: DELETE, headers: {Authorization: "Bearer {{ token }}"}}
-    read: {url: "https://api.mystore.ro/internal/maintenance", open_when: {active: true}}
+    open:
+      url: https://api.mystore.example/internal/maintenance
+      method: PUT
+      headers: {Authorization: "Bearer {{ vault_maintenance_token }}"}
+    closed:
+      url: https://api.mystore.example/internal/maintenance
+      method: DELETE
+      headers: {Authorization: "Bearer {{ vault_maintenance_token }}"}
+    read:
+      url: https://api.mystore.example/internal/maintenance
+      open_when: {active: true}
 """
 
 RETURN = r"""
@@ -82,8 +100,16 @@ before:
   returned: success
   type: str
 window:
-  description: The same afterwards.
+  description: V(open), V(closed) or V(unknown), as it is afterwards.
   returned: success
+  type: str
+command:
+  description: The program that did not end in time, secrets removed.
+  returned: on that failure
+  type: str
+remedy:
+  description: What to do about the problem that C(msg) names.
+  returned: failure
   type: str
 """
 

@@ -21,13 +21,16 @@ author:
   - MD Labs (@mdlabs)
 requirements:
   - psycopg 3
+extends_documentation_fragment: [mdlabs.ecommus.attributes, mdlabs.ecommus.program, mdlabs.ecommus.journal]
 attributes:
   check_mode:
     support: full
-    description: O(state=migrated) returns what is pending and runs nothing.
+    details: O(state=migrated) returns what is pending and runs nothing.
   diff_mode:
     support: full
-    description: Shows the names in both ledgers.
+    details: Shows the names in both ledgers.
+  idempotent:
+    support: full
 options:
   state:
     description:
@@ -45,21 +48,6 @@ options:
   root:
     description: The checkout whose migrations are meant, with its dependencies installed. Required except with O(state=released).
     type: path
-  env_file:
-    description: The shop's environment file. Defaults to C(.env) in O(root).
-    type: path
-  database_url:
-    description: Goes before the one in O(env_file), and is given to the programs in their environment.
-    type: str
-  database_url_key:
-    description: Name of the variable in O(env_file) that holds the database URL.
-    type: str
-    default: DATABASE_URL
-  path_prefix:
-    description: Directories put in front of PATH, such as the one of the shop's own node.
-    type: list
-    elements: path
-    default: []
   lock_timeout:
     description: Seconds that a statement may wait for a lock; V(0) sets no limit.
     type: float
@@ -120,6 +108,9 @@ options:
     description: The ledger of plugin migrations.
     type: str
     default: _ecommus_plugin_migrations
+seealso:
+  - module: mdlabs.ecommus.pg_snapshot
+  - module: mdlabs.ecommus.plugin_inventory
 """
 
 EXAMPLES = r"""
@@ -191,6 +182,14 @@ released:
   description: Whether there was a lock limit to put back.
   returned: with O(state=released)
   type: bool
+sqlstate:
+  description: The server's code for the problem; V(null) when there is none.
+  returned: on an error of the server
+  type: str
+remedy:
+  description: What to do about the problem that C(msg) names.
+  returned: failure
+  type: str
 """
 
 import dataclasses
@@ -205,6 +204,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import Ecom
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._journal_options import journal_options, noted
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._migration_sessions import APPLICATION
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._postgres import Target
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._program_options import program_options
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._shop_cli import run_script
 
 LEDGERS = {"core": ("core",), "plugins": ("plugins",), "all": ("core", "plugins")}
@@ -214,10 +214,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "state": {"type": "str", "choices": ["pending", "migrated", "released"], "default": "pending"},
     "which": {"type": "str", "choices": ["core", "plugins", "all"], "default": "all"},
     "root": {"type": "path"},
-    "env_file": {"type": "path"},
-    "database_url": {"type": "str", "no_log": True},
-    "database_url_key": {"type": "str", "default": "DATABASE_URL", "no_log": False},
-    "path_prefix": {"type": "list", "elements": "path", "default": []},
+    **program_options(),
     "lock_timeout": {"type": "float", "default": 2.0},
     "lock_retries": {"type": "int", "default": 5},
     "lock_state_file": {"type": "path"},

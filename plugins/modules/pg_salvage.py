@@ -19,10 +19,19 @@ description:
     entry in its ledger. The ledgers themselves are never carried over.
   - Not undone by any of this is what lies outside the database, such as payments, mails, webhooks and uploaded files.
 author: [MD Labs (@mdlabs)]
-extends_documentation_fragment: [mdlabs.ecommus.postgres]
+extends_documentation_fragment: [mdlabs.ecommus.attributes, mdlabs.ecommus.postgres]
 attributes:
-  check_mode: {support: full, description: Counts what would be carried over; a row that the live database would refuse is not predicted.}
-  diff_mode: {support: full, description: Shows the numbers of rows per table.}
+  check_mode:
+    support: full
+    details: Counts what would be carried over. A row that the live database would refuse is not predicted.
+  diff_mode:
+    support: full
+    details: Shows the numbers of rows per table.
+  idempotent:
+    support: full
+    details: Rows that are there already are not carried over again.
+  action_group:
+    membership: [mdlabs.ecommus.all, mdlabs.ecommus.postgres]
 options:
   mode:
     description:
@@ -53,6 +62,9 @@ options:
     type: list
     elements: str
     default: [_ecommus_core_migrations, _ecommus_plugin_migrations]
+seealso:
+  - module: mdlabs.ecommus.pg_swap
+  - module: mdlabs.ecommus.pg_snapshot
 """
 
 EXAMPLES = r"""
@@ -77,13 +89,17 @@ tables:
   returned: O(mode) is not V(off)
   type: dict
   contains:
-    inserted: {description: Rows carried over (or to be carried over)., type: int}
-    changed: {description: Rows that were changed since the snapshot., type: int}
-    deleted: {description: 'Rows that were deleted since, none if unknown.', type: int}
-    by_migration: {description: Rows that a migration wrote., type: int}
-    not_transferable: {description: Rows that the live database refuses., type: int}
-    reasons: {description: Why; five at most., type: list, elements: str}
-    columns_left_behind: {description: Columns that the live table does not have., type: list, elements: str}
+    each_table:
+      description: What was found in the table of that name.
+      type: dict
+      contains:
+        inserted: {description: Rows carried over (or to be carried over)., type: int}
+        changed: {description: Rows that were changed since the snapshot., type: int}
+        deleted: {description: "Rows that were deleted since; V(null) if unknown.", type: int}
+        by_migration: {description: Rows that a migration wrote., type: int}
+        not_transferable: {description: Rows that the live database refuses., type: int}
+        reasons: {description: Why; five at most., type: list, elements: str}
+        columns_left_behind: {description: Columns that the live table does not have., type: list, elements: str}
 totals:
   description: The same numbers over all tables.
   returned: O(mode) is not V(off)
@@ -95,6 +111,14 @@ sequences:
 review_file:
   description: Where the rows to look at are.
   returned: when it was written
+  type: str
+sqlstate:
+  description: The server's code for the problem; V(null) when there is none.
+  returned: on an error of the server
+  type: str
+remedy:
+  description: What to do about the problem that C(msg) names.
+  returned: failure
   type: str
 """
 

@@ -16,10 +16,19 @@ description:
   - A dump is written under another name, read through from end to end, and only then given its name. A damaged one is found.
   - A snapshot is restored into a new database, never over a live one. See M(mdlabs.ecommus.pg_swap) for putting it in its place.
 author: [MD Labs (@mdlabs)]
-extends_documentation_fragment: [mdlabs.ecommus.postgres, mdlabs.ecommus.journal]
+extends_documentation_fragment: [mdlabs.ecommus.attributes, mdlabs.ecommus.postgres, mdlabs.ecommus.journal]
 attributes:
-  check_mode: {support: full, description: All checks run that change nothing; a snapshot that would be made is not predicted in size.}
-  diff_mode: {support: full, description: Shows what would be created or removed.}
+  check_mode:
+    support: full
+    details: All checks run that change nothing. The size of a snapshot is not predicted.
+  diff_mode:
+    support: full
+    details: Shows what would be created or removed.
+  idempotent:
+    support: partial
+    details: O(state=shipped) runs its program each time.
+  action_group:
+    membership: [mdlabs.ecommus.all, mdlabs.ecommus.postgres]
 options:
   state:
     description:
@@ -99,6 +108,10 @@ options:
     description: Seconds that C(pg_dump) or C(pg_restore) may take.
     type: float
     default: 3600
+seealso:
+  - module: mdlabs.ecommus.pg_swap
+  - module: mdlabs.ecommus.pg_salvage
+  - module: mdlabs.ecommus.prune
 """
 
 EXAMPLES = r"""
@@ -129,6 +142,7 @@ manifest:
   returned: unless RV(manifest) would be empty (described without a snapshot, absent, check mode of present)
   type: dict
   contains:
+    format: {description: Version of the manifest's own form., type: int}
     path: {description: The dump., type: str}
     file: {description: The file that there is; that of an encrypted one ends in C(.age)., type: str}
     encrypted: {description: Whether it is encrypted; absent when not., type: bool}
@@ -177,8 +191,38 @@ server:
     databases: {description: 'Name, owner, bytes and allow_connections of each database.', type: list, elements: dict}
     prepared_transactions: {description: Identifiers of prepared transactions of the shop's database., type: list, elements: str}
     long_transactions: {description: "Those of 60 seconds or more: pid, role, seconds, state, application.", type: list, elements: dict}
-    data_directory: {description: Where the server keeps its data if the role may know it., type: str}
+    data_directory: {description: "Where the server keeps its data; V(null) when the role may not know it.", type: str}
     tools: {description: 'directory and version of the client programs that fit, or error.', type: dict}
+differences:
+  description: In what the restored database, or the one that is there, differs from the snapshot.
+  returned: when it does
+  type: list
+  elements: str
+settings:
+  description: Settings that the role may not give the copy.
+  returned: when O(require_settings) makes that an error
+  type: list
+  elements: str
+free_bytes:
+  description: Bytes that are free where the snapshot would be written.
+  returned: when they are too few
+  type: int
+needed_bytes:
+  description: Bytes that it needs about.
+  returned: when there are too few
+  type: int
+command:
+  description: The program that did not end in time, secrets removed.
+  returned: on that failure
+  type: str
+sqlstate:
+  description: The server's code for the problem; V(null) when there is none.
+  returned: on an error of the server
+  type: str
+remedy:
+  description: What to do about the problem that C(msg) names.
+  returned: failure
+  type: str
 """
 
 import typing as t

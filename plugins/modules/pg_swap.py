@@ -15,10 +15,17 @@ description:
   - When the module is killed the server rolls back by itself. A call after one that was carried out changes nothing.
   - To undo a swap, call it with O(replacement) and O(failed_name) exchanged.
 author: [MD Labs (@mdlabs)]
-extends_documentation_fragment: [mdlabs.ecommus.postgres]
+extends_documentation_fragment: [mdlabs.ecommus.attributes, mdlabs.ecommus.postgres]
 attributes:
-  check_mode: {support: full, description: Says whether the names would be swapped.}
-  diff_mode: {support: full, description: Shows which database has which name.}
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+    details: Shows which database has which name.
+  idempotent:
+    support: full
+  action_group:
+    membership: [mdlabs.ecommus.all, mdlabs.ecommus.postgres]
 options:
   state:
     description: The databases are swapped.
@@ -36,6 +43,9 @@ options:
   maintenance_database:
     description: Database to connect to meanwhile. By default C(postgres), else C(template1).
     type: str
+seealso:
+  - module: mdlabs.ecommus.pg_snapshot
+  - module: mdlabs.ecommus.pg_salvage
 """
 
 EXAMPLES = r"""
@@ -71,6 +81,14 @@ terminated:
   description: Sessions that were ended.
   returned: success and not in check mode
   type: int
+sqlstate:
+  description: The server's code for the problem; V(null) when there is none.
+  returned: on an error of the server
+  type: str
+remedy:
+  description: What to do about the problem that C(msg) names.
+  returned: failure
+  type: str
 """
 
 import typing as t

@@ -17,37 +17,26 @@ description:
     any other line is kept and must be the same in both lists.
 author:
   - MD Labs (@mdlabs)
+extends_documentation_fragment: [mdlabs.ecommus.attributes, mdlabs.ecommus.program]
 attributes:
   check_mode:
     support: full
-    description: Reads as usual and does not write O(dest).
+    details: Reads as usual and does not write O(dest).
   diff_mode:
     support: full
-    description: Shows both lists with O(state=compared).
+    details: Shows both lists with O(state=compared).
+  idempotent:
+    support: full
+    details: What is written to O(dest) is evidence and does not count as a change.
 options:
   state:
-    description: What to do, see above.
+    description: V(captured) lists the plugins of O(root); V(compared) compares O(before) with O(after), or with those of O(root).
     type: str
     choices: [captured, compared]
     default: captured
   root:
     description: The checkout whose plugins are listed; required with O(state=captured), and with O(state=compared) in place of O(after).
     type: path
-  env_file:
-    description: The shop's environment file. Defaults to C(.env) in O(root).
-    type: path
-  database_url:
-    description: Goes before the one in O(env_file).
-    type: str
-  database_url_key:
-    description: Name of the variable in O(env_file) that holds the database URL.
-    type: str
-    default: DATABASE_URL
-  path_prefix:
-    description: Directories put in front of PATH, such as the one of the shop's own node.
-    type: list
-    elements: path
-    default: []
   script:
     description: The program that lists the plugins, below O(root).
     type: str
@@ -80,6 +69,8 @@ options:
     description: Whether to fail when more than versions went up. Otherwise RV(verdict) tells.
     type: bool
     default: true
+seealso:
+  - module: mdlabs.ecommus.migration_runner
 """
 
 EXAMPLES = r"""
@@ -119,7 +110,7 @@ raw:
   returned: when the plugins of O(root) were listed
   type: str
 dest:
-  description: Where the output was written.
+  description: Where the output was written; V(null) when it was not.
   returned: with O(state=captured)
   type: str
 verdict:
@@ -169,6 +160,18 @@ disabled:
   type: list
   elements: str
   sample: []
+log:
+  description: The end of what the program said, secrets removed.
+  returned: on failure of a program
+  type: str
+command:
+  description: The program that did not end in time, secrets removed.
+  returned: on that failure
+  type: str
+remedy:
+  description: What to do about the problem that C(msg) names.
+  returned: failure
+  type: str
 """
 
 import dataclasses
@@ -180,15 +183,13 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils import _dotenv, _pl
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._argspec import run_module
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._files import write_atomic
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._program_options import program_options
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._shop_cli import LIST_PLUGINS, list_plugins
 
 ARGUMENTS: dict[str, t.Any] = {
     "state": {"type": "str", "choices": ["captured", "compared"], "default": "captured"},
     "root": {"type": "path"},
-    "env_file": {"type": "path"},
-    "database_url": {"type": "str", "no_log": True},
-    "database_url_key": {"type": "str", "default": "DATABASE_URL", "no_log": False},
-    "path_prefix": {"type": "list", "elements": "path", "default": []},
+    **program_options(),
     "script": {"type": "str", "default": LIST_PLUGINS},
     "timeout": {"type": "int", "default": 120},
     "dest": {"type": "path"},

@@ -24,17 +24,21 @@ description:
   - Never starts a pm2 daemon unless asked to by O(state=alive). Runs pm2 with a scrubbed environment, so that nothing of the deploy
     shell gets into a process.
   - Environments of processes are never returned.
-extends_documentation_fragment: [mdlabs.ecommus.pm2, mdlabs.ecommus.journal]
 requirements:
   - Linux
   - pm2 5 or newer, run by the same user as this module
+extends_documentation_fragment: [mdlabs.ecommus.attributes, mdlabs.ecommus.pm2, mdlabs.ecommus.journal]
 attributes:
   check_mode:
     support: full
-    description: Can run in check mode and predict what would change.
   diff_mode:
     support: full
-    description: Shows processes by name, id, status and real directory before and after.
+    details: Shows processes by name, id, status and real directory.
+  idempotent:
+    support: partial
+    details: O(state=restarted), O(state=reloaded) act each time, and so does O(state=replaced) without O(newer_than).
+  action_group:
+    membership: [mdlabs.ecommus.all, mdlabs.ecommus.pm2]
 options:
   state:
     description:
@@ -161,6 +165,8 @@ notes:
     Without C(merge_logs) their log files have new names.
   - C(pm2 save) writes secrets of all processes. The module makes the file readable by its owner only.
 seealso:
+  - module: mdlabs.ecommus.candidate
+  - module: mdlabs.ecommus.workers_info
   - module: mdlabs.ecommus.health_check
 """
 
@@ -184,7 +190,7 @@ EXAMPLES = r"""
     expect_path: /opt/ecommus
     health_urls:
       api: ["http://127.0.0.1:4000/health"]
-      admin: ["http://127.0.0.1:3000/api/health"]
+      admin: ["http://127.0.0.1:3001/api/health"]
     save: true
 
 - name: Bring the workers back
@@ -206,32 +212,32 @@ processes:
     pid: {description: Its process id; 0 when it does not run., type: int}
     status: {description: "Its status in pm2, such as V(online), V(stopped) or V(errored).", type: str}
     exec_mode: {description: V(cluster) or V(fork)., type: str}
-    instance: {description: Its E(NODE_APP_INSTANCE)., type: int}
+    instance: {description: "Its E(NODE_APP_INSTANCE); V(null) when it has none.", type: int}
     started: {description: "When it started last, ISO 8601 in UTC.", type: str}
-    started_ms: {description: The same in milliseconds since the epoch., type: int}
+    started_ms: {description: When it started last in milliseconds since the epoch., type: int}
     restarts: {description: Restarts since it was added., type: int}
     unstable_restarts: {description: Restarts that pm2 counts as crashes at start., type: int}
-    exit_code: {description: Exit code of its last end., type: int}
+    exit_code: {description: Exit code of its last end; V(null) when it never ended., type: int}
     cwd: {description: "Working directory as pm2 was given it, links unresolved.", type: str}
     script: {description: "Script as pm2 was given it, links unresolved.", type: str}
-    real_cwd: {description: Real working directory of the running process., type: str}
+    real_cwd: {description: Real working directory of the running process; V(null) when none runs., type: str}
     real_script: {description: What the script's path resolves to now., type: str}
     follows_link: {description: Whether the script's path goes through a link. One that does not is pinned to its directory., type: bool}
-    version: {description: Version in the package.json found beside the script when it started., type: str}
-    node_version: {description: Node version that it runs on., type: str}
+    version: {description: Version in the package.json found beside the script when it started; V(null) when there was none., type: str}
+    node_version: {description: Node version that it runs on; V(null) when not known., type: str}
     namespace: {description: pm2 namespace., type: str}
     wait_ready: {description: Whether it tells pm2 when it is ready., type: bool}
     listen_timeout_ms: {description: Milliseconds that pm2 waits for that., type: int}
     kill_timeout_ms: {description: Milliseconds that it has to end before pm2 kills it., type: int}
     autorestart: {description: Whether pm2 restarts it when it ends., type: bool}
     merge_logs: {description: Whether the processes of the name share their log files., type: bool}
-    cron_restart: {description: Its restart schedule., type: str}
+    cron_restart: {description: Its restart schedule; V(null) when it has none., type: str}
     watch: {description: Whether pm2 restarts it when files change., type: bool}
-    out_log: {description: Path of its output log., type: str}
-    error_log: {description: Path of its error log., type: str}
+    out_log: {description: Path of its output log; V(null) when it has none., type: str}
+    error_log: {description: Path of its error log; V(null) when it has none., type: str}
     memory_bytes: {description: Resident memory., type: int}
 before:
-  description: The same as it was before, for a later run that has to bring it back.
+  description: pm2's table as it was before, like RV(processes), for a later run that has to bring it back.
   returned: always, except with O(state=described)
   type: list
   elements: dict
@@ -250,8 +256,10 @@ orphans:
   type: list
   elements: dict
 ecosystem:
-  description: The processes that O(ecosystem_file) defines, by name. Of their environments only the port and the names of the keys.
-  returned: when O(ecosystem_file) is given and O(state=described)
+  description:
+    - The processes that O(ecosystem_file) defines, by name. Of their environments only the port and the names of the keys.
+    - V(null) without O(ecosystem_file), and in other states than V(described).
+  returned: always
   type: dict
 serving:
   description:
@@ -293,6 +301,36 @@ replaced:
 saved:
   description: Path of the saved process list.
   returned: when it was saved
+  type: str
+process:
+  description: The same as RV(failed_name), where the failing step knew it.
+  returned: on failure
+  type: str
+pm_id:
+  description: pm2's number of the process that was not as it should be.
+  returned: on failure of a proof
+  type: int
+reason:
+  description: What was wrong with it.
+  returned: on failure of a proof
+  type: str
+left_over:
+  description: pm2's numbers of new processes that could not be taken back.
+  returned: on failure of O(state=replaced)
+  type: list
+  elements: int
+killed:
+  description: Process ids of processes that pm2 had to kill.
+  returned: when O(state=stopped) fails for that
+  type: list
+  elements: int
+command:
+  description: The program that did not end in time, secrets removed.
+  returned: on that failure
+  type: str
+remedy:
+  description: What to do about the problem that C(msg) names.
+  returned: failure
   type: str
 """
 

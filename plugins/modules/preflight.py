@@ -14,11 +14,20 @@ description:
   - Returns what the shop is like before, for what has to be brought back or is compared afterwards.
   - Reads only. A failing check of severity C(error) fails the module unless it is waived by name.
 author: [MD Labs (@mdlabs)]
-extends_documentation_fragment: [mdlabs.ecommus.install]
 requirements: [requests >= 2.25, psycopg >= 3.1]
+extends_documentation_fragment: [mdlabs.ecommus.attributes, mdlabs.ecommus.install]
 attributes:
-  check_mode: {support: full, description: Nothing is changed in either mode.}
-  diff_mode: {support: none, description: Nothing is changed.}
+  check_mode:
+    support: full
+    details: Nothing is changed in either mode.
+  diff_mode:
+    support: none
+    details: Nothing is changed.
+  idempotent:
+    support: full
+    details: Nothing is changed.
+  action_group:
+    membership: [mdlabs.ecommus.all, mdlabs.ecommus.install, mdlabs.ecommus.pm2]
 options:
   version:
     description:
@@ -142,17 +151,42 @@ options:
     description: Whether the module fails when a check stops the upgrade. When V(false), see RV(ok).
     type: bool
     default: true
+seealso:
+  - module: mdlabs.ecommus.release
+  - module: mdlabs.ecommus.health_check
 """
 
 EXAMPLES = r"""
+- name: Find out what the step is
+  mdlabs.ecommus.release:
+    root: /opt/ecommus
+    version: v1.4.0
+  register: resolved
+
+- name: Have its tag in the mirror of the host
+  mdlabs.ecommus.release:
+    root: /opt/ecommus
+    version: v1.4.0
+    commit: "{{ resolved.step.commit }}"
+    state: fetched
+
 - name: See what an upgrade would stumble over
   mdlabs.ecommus.preflight:
     root: /opt/ecommus
     version: v1.4.0
-    commit: "{{ ecommus_step.step.commit }}"
+    commit: "{{ resolved.step.commit }}"
     env_file: /opt/ecommus/.env
     pm2_home: /home/ecommus/.pm2
+    waivers:
+      - check: room_for_snapshot
+        reason: the disk is a thin volume that grows
+        until: "2026-12-31"
     fail: false
+  register: preflight
+
+- name: Show what stands in the way
+  ansible.builtin.debug:
+    msg: "{{ preflight.checks | rejectattr('ok') | map(attribute='remedy') }}"
 """
 
 RETURN = r"""
@@ -198,6 +232,14 @@ pending_migrations:
   type: list
   elements: str
   sample: [0006_order_returns, "@ecommus-plugin/reviews/0002_replies"]
+sqlstate:
+  description: The server's code for the problem; V(null) when there is none.
+  returned: on an error of the server
+  type: str
+remedy:
+  description: What to do about the problem that C(msg) names.
+  returned: failure
+  type: str
 """
 
 import typing as t

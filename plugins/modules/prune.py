@@ -20,10 +20,17 @@ description:
     stay, since they hold what customers wrote.
   - Each thing is judged once more right before it is removed, so the module may run while an upgrade begins.
 author: [MD Labs (@mdlabs)]
-extends_documentation_fragment: [mdlabs.ecommus.install, mdlabs.ecommus.postgres]
+extends_documentation_fragment: [mdlabs.ecommus.attributes, mdlabs.ecommus.install, mdlabs.ecommus.postgres]
 attributes:
-  check_mode: {support: full, description: Returns what would be removed and kept; removes nothing.}
-  diff_mode: {support: full, description: Lists what there is before and after.}
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+    details: Lists what there is before and after.
+  idempotent:
+    support: full
+  action_group:
+    membership: [mdlabs.ecommus.all, mdlabs.ecommus.install, mdlabs.ecommus.postgres]
 options:
   state_dir:
     description: The state directory of the install, with the journal and the evidence.
@@ -45,17 +52,30 @@ options:
     description: Whether the module fails when something could not be removed. Otherwise it warns. The rest is removed either way.
     type: bool
     default: true
+seealso:
+  - module: mdlabs.ecommus.journal
+  - module: mdlabs.ecommus.pg_snapshot
+  - module: mdlabs.ecommus.release
 """
 
 EXAMPLES = r"""
+- name: See what would go, and why the rest stays
+  mdlabs.ecommus.prune:
+    root: /opt/ecommus
+    state_dir: /opt/ecommus.d/state
+    snapshot_dir: /var/backups/ecommus
+    env_file: /opt/ecommus/.env
+  check_mode: true
+  register: predicted
+
 - name: Remove what is older than two weeks
   mdlabs.ecommus.prune:
     root: /opt/ecommus
     state_dir: /opt/ecommus.d/state
-    snapshot_dir: /backup
+    snapshot_dir: /var/backups/ecommus
     env_file: /opt/ecommus/.env
     rollback_window_days: 14
-  register: ecommus_pruned
+  register: pruned
 """
 
 RETURN = r"""
@@ -95,10 +115,18 @@ rollback_available_until:
   returned: when the last upgrade was not undone and its window has not ended
   type: str
 summary:
-  description: The same as lines for people.
+  description: What was removed and what stays, as lines for people.
   returned: always
   type: list
   elements: str
+sqlstate:
+  description: The server's code for the problem; V(null) when there is none.
+  returned: on an error of the server
+  type: str
+remedy:
+  description: What to do about the problem that C(msg) names.
+  returned: failure
+  type: str
 """
 
 import datetime

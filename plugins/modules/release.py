@@ -14,10 +14,18 @@ description:
   - Fetches, checks out, installs and builds it in a directory of its own while the live release is untouched.
   - Switches the link C(current) to it in one step, and back.
 author: [MD Labs (@mdlabs)]
-extends_documentation_fragment: [mdlabs.ecommus.install, mdlabs.ecommus.journal]
+extends_documentation_fragment: [mdlabs.ecommus.attributes, mdlabs.ecommus.install, mdlabs.ecommus.journal]
 attributes:
-  check_mode: {support: full, description: "Says whether something would be done; contacts the remote, writes nothing."}
-  diff_mode: {support: full, description: With O(state=active) shows which release the link leads to.}
+  check_mode:
+    support: full
+    details: Contacts the remote, and writes nothing.
+  diff_mode:
+    support: partial
+    details: With O(state=active) shows which release the link leads to.
+  idempotent:
+    support: full
+  action_group:
+    membership: [mdlabs.ecommus.all, mdlabs.ecommus.install]
 options:
   state:
     description:
@@ -85,6 +93,10 @@ options:
     description: Seconds that C(npm ci), and each build, may take.
     type: int
     default: 1800
+seealso:
+  - module: mdlabs.ecommus.layout
+  - module: mdlabs.ecommus.preflight
+  - module: mdlabs.ecommus.candidate
 """
 
 EXAMPLES = r"""
@@ -92,7 +104,40 @@ EXAMPLES = r"""
   mdlabs.ecommus.release:
     root: /opt/ecommus
     version: v1.4.0
-  register: ecommus_step
+  register: resolved
+
+- name: Prepare it in a directory of its own, while the live release is untouched
+  mdlabs.ecommus.release:
+    root: /opt/ecommus
+    version: v1.4.0
+    commit: "{{ resolved.step.commit }}"
+    shared_paths: [.env, uploads]
+    env_file: /opt/ecommus/.env
+    workspaces: ["@ecommus/api", "@ecommus/storefront-astro"]
+    state: "{{ item }}"
+  loop: [fetched, checked_out, installed, built]
+
+- name: Make it the live one
+  mdlabs.ecommus.release:
+    root: /opt/ecommus
+    version: v1.4.0
+    commit: "{{ resolved.step.commit }}"
+    state: active
+  register: activated
+
+- name: Go back
+  mdlabs.ecommus.release:
+    root: /opt/ecommus
+    version: "{{ resolved.installed.version }}"
+    commit: "{{ resolved.installed.commit }}"
+    state: active
+
+- name: Remove it
+  mdlabs.ecommus.release:
+    root: /opt/ecommus
+    version: v1.4.0
+    commit: "{{ resolved.step.commit }}"
+    state: absent
 """
 
 RETURN = r"""
@@ -104,16 +149,16 @@ installed:
     layout: {description: V(releases) or V(in_place)., type: str}
     directory: {description: The real directory of the live release., type: str}
     commit: {description: Its commit., type: str}
-    version: {description: Its tag., type: str}
+    version: {description: Its tag; V(null) between two tags., type: str}
 step:
   description: The step that was asked for.
   returned: O(state=resolved)
   type: dict
   contains:
-    source: {description: Installed release., type: str}
+    source: {description: Installed release; V(null) between two tags., type: str}
     target: {description: Wanted release., type: str}
     commit: {description: Commit of the wanted release., type: str}
-    bump: {description: "V(patch), V(minor), V(major) or V(same).", type: str}
+    bump: {description: "V(patch), V(minor), V(major) or V(same); V(unjudged) without O(policy).", type: str}
 remote:
   description: The repository that was asked, without credentials.
   returned: O(state=resolved)
@@ -135,6 +180,46 @@ env_keys:
   returned: O(state=fetched)
   type: list
   elements: str
+log:
+  description: The end of what the program said, secrets removed.
+  returned: on failure of C(npm ci) or of a build
+  type: str
+code:
+  description: The code that npm gave its failure; empty when it gave none.
+  returned: on failure of C(npm ci)
+  type: str
+cause:
+  description: Why the registry refused packages.
+  returned: when it did
+  type: str
+packages:
+  description: The packages that it refused.
+  returned: when it did
+  type: list
+  elements: str
+workspaces:
+  description: The workspaces whose build failed.
+  returned: on failure of a build
+  type: list
+  elements: str
+moved_tags:
+  description: Tags that name another commit than when they were first fetched.
+  returned: when there are any, which is an error
+  type: list
+  elements: str
+pids:
+  description: Processes that use the directory.
+  returned: when it cannot be removed, or prepared, for that
+  type: list
+  elements: int
+command:
+  description: The program that did not end in time, secrets removed.
+  returned: on that failure
+  type: str
+remedy:
+  description: What to do about the problem that C(msg) names.
+  returned: failure
+  type: str
 """
 
 import os

@@ -15,9 +15,17 @@ description:
     That is a migration, a build, a boot on side ports, or a service that did not stay alive at the cut-over.
   - The callback P(mdlabs.ecommus.summary#callback) prints a table of what this module returns.
 author: [MD Labs (@mdlabs)]
+extends_documentation_fragment: [mdlabs.ecommus.attributes]
 attributes:
-  check_mode: {support: full, description: Returns the report and writes nothing.}
-  diff_mode: {support: none, description: Every report is a new file.}
+  check_mode:
+    support: full
+    details: Returns the report and writes nothing.
+  diff_mode:
+    support: none
+    details: Every report is a new file.
+  idempotent:
+    support: full
+    details: The same arguments make the same report, which is a record and does not count as a change.
 options:
   directory:
     description: Directory on the controller for this run and host.
@@ -57,16 +65,26 @@ options:
     description: What is installed, for a run that was not opened.
     type: str
     default: ""
+seealso:
+  - module: mdlabs.ecommus.journal
+  - module: mdlabs.ecommus.uptime_prober
 """
 
 EXAMPLES = r"""
-- name: Write the report of the last run
+- name: Read what was done
+  mdlabs.ecommus.journal:
+    directory: /opt/ecommus.d/state
+  register: journal
+
+- name: Write the report of the last run on the controller
   mdlabs.ecommus.report:
-    directory: "{{ playbook_dir }}/ecommus-runs/{{ inventory_hostname }}"
+    directory: /var/log/ecommus/{{ inventory_hostname }}
     host: "{{ inventory_hostname }}"
     operation: upgrade
-    run: "{{ ecommus_journal.run }}"
+    run: "{{ journal.run }}"
   delegate_to: localhost
+  become: false
+  register: report
 """
 
 RETURN = r"""
@@ -77,20 +95,22 @@ ecommus_report:
   contains:
     host: {description: Name of the host., type: str}
     operation: {description: V(upgrade) or V(rollback)., type: str}
-    run_id: {description: Name of the run., type: str}
+    run_id: {description: "Name of the run; V(null) when no run was opened.", type: str}
     outcome: {description: "V(upgraded), V(rolled_back), V(unchanged), V(refused), V(failed) or V(rollback_failed).", type: str}
-    from_version: {description: What was installed., type: str}
-    to_version: {description: What was to be installed., type: str}
-    started: {description: When the run was opened., type: str}
-    finished: {description: When it was closed., type: str}
-    seconds: {description: Seconds between the two., type: float}
-    change_window_seconds: {description: Seconds for which the workers stood still., type: float}
-    requests: {description: Requests of the prober., type: int}
-    requests_failed: {description: How many of them failed., type: int}
+    from_version: {description: "What was installed; V(null) when not known.", type: str}
+    to_version: {description: "What was to be installed; V(null) when not known.", type: str}
+    started: {description: "When the run was opened; V(null) when no run was opened.", type: str}
+    finished: {description: "When it was closed; V(null) when no run was opened.", type: str}
+    seconds: {description: "Seconds between the two; V(null) when no run was opened.", type: float}
+    change_window_seconds: {description: "Seconds for which the workers stood still; V(null) when they did not.", type: float}
+    requests: {description: "Requests of the prober; V(null) when no prober ran.", type: int}
+    requests_failed: {description: "How many of them failed; V(null) when no prober ran.", type: int}
     services: {description: The same per service., type: dict}
-    snapshot: {description: Path of the snapshot on the host., type: str}
-    rollback_available_until: {description: Until when the way back over the standby database is kept., type: str}
-    bytes_kept: {description: Bytes on the host that are kept to be able to go back., type: int}
+    snapshot: {description: "Path of the snapshot on the host; V(null) when none was made.", type: str}
+    rollback_available_until:
+      description: Until when the way back over the standby database is kept; V(null) when O(pruned) does not say.
+      type: str
+    bytes_kept: {description: "Bytes on the host that are kept to be able to go back; V(null) when O(pruned) does not say.", type: int}
     notices: {description: "What an operator should know although nothing failed.", type: list, elements: str}
     manual_steps: {description: "What is left to the operator, of the release notes and otherwise.", type: list, elements: str}
     deprecations: {description: What the release notes call deprecated., type: list, elements: raw}
@@ -98,6 +118,10 @@ ecommus_report:
     remedy: {description: What to do about it., type: str}
     report: {description: Path of the file on the controller., type: str}
     bug_report: {description: Path of the bug report on the controller; empty when there is none., type: str}
+remedy:
+  description: What to do about the problem that C(msg) names.
+  returned: failure
+  type: str
 """
 
 import os

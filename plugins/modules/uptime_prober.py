@@ -19,16 +19,19 @@ description:
   - It never ends a process that is not its own. The prober holds a lock on its pid file, and only the holder is signalled.
 requirements:
   - requests >= 2.25
+extends_documentation_fragment: [mdlabs.ecommus.attributes]
 attributes:
   action:
     support: full
     description: An action plugin fills in O(while_pid).
   check_mode:
     support: full
-    description: Says whether a prober would be started or stopped.
+    details: Says whether a prober would be started or stopped.
   diff_mode:
     support: none
-    description: What changes is whether a process runs.
+    details: What changes is whether a process runs.
+  idempotent:
+    support: full
 options:
   state:
     description:
@@ -110,13 +113,16 @@ options:
       The prober ends within a second when this process has ended; V(0) means none. Where the module runs on the controller the action
       plugin fills in C(ansible-playbook), so that none is left over when that is killed.
     type: int
+seealso:
+  - module: mdlabs.ecommus.health_check
+  - module: mdlabs.ecommus.report
 """
 
 EXAMPLES = r"""
 - name: Watch the shop from here
   mdlabs.ecommus.uptime_prober:
     state: started
-    run_dir: "{{ run_dir }}"
+    run_dir: /var/log/ecommus/prober
     rate: 20
     targets:
       - name: api
@@ -126,12 +132,21 @@ EXAMPLES = r"""
         url: https://mystore.example/
         identity_regex: /_astro/index\.([A-Za-z0-9_-]+)\.js
   delegate_to: localhost
+  become: false
 
-- name: See what visitors saw
+- name: See what visitors saw so far
+  mdlabs.ecommus.uptime_prober:
+    run_dir: /var/log/ecommus/prober
+  delegate_to: localhost
+  become: false
+  register: so_far
+
+- name: End it
   mdlabs.ecommus.uptime_prober:
     state: stopped
-    run_dir: "{{ run_dir }}"
+    run_dir: /var/log/ecommus/prober
   delegate_to: localhost
+  become: false
   register: uptime
 
 - name: Nobody noticed
@@ -197,40 +212,38 @@ totals:
       type: float
 targets:
   description:
-    - The same figures for each target, by name, and the following.
+    - The same figures for each target, by name, and more.
   returned: always
   type: dict
   contains:
-    requests:
-      description: See RV(totals).
-      type: int
-    failed:
-      description: See RV(totals).
-      type: int
-    median_ms:
-      description: See RV(totals).
-      type: float
-    slowest_ms:
-      description: See RV(totals).
-      type: float
-    longest_gap_ms:
-      description: See RV(totals).
-      type: float
-    first_failure:
-      description: Time (C(at)) and C(reason) of the first failure, null when there was none.
+    each_target:
+      description: Figures of the target of that name.
       type: dict
-    last_failure:
-      description: The same of the last failure.
-      type: dict
-    gaps:
-      description:
-        - The 20 longest gaps in the order of time, each with C(from), C(to), C(ms), C(failed), C(reason) and whether it is C(over).
-      type: list
-      elements: dict
-    identities:
-      description: Which releases answered, each with C(identity), C(requests), C(first) and C(last).
-      type: list
-      elements: dict
+      contains:
+        requests: {description: See RV(totals)., type: int}
+        failed: {description: See RV(totals)., type: int}
+        median_ms: {description: See RV(totals)., type: float}
+        slowest_ms: {description: See RV(totals)., type: float}
+        longest_gap_ms: {description: See RV(totals)., type: float}
+        first_failure:
+          description: Time (C(at)) and C(reason) of the first failure; V(null) when there was none.
+          type: dict
+        last_failure:
+          description: Time (C(at)) and C(reason) of the last failure; V(null) when there was none.
+          type: dict
+        gaps:
+          description:
+            - The 20 longest gaps in the order of time, each with C(from), C(to), C(ms), C(failed), C(reason) and whether it is C(over).
+          type: list
+          elements: dict
+        identities:
+          description: Which releases answered, each with C(identity), C(requests), C(first) and C(last).
+          type: list
+          elements: dict
+remedy:
+  description: What to do about the problem that C(msg) names.
+  returned: failure
+  type: str
 """
 
 import os

@@ -12,13 +12,22 @@ version_added: 0.1.0
 description:
   - Reads what the workers do, so that they can be brought back to exactly that after an upgrade. Changes nothing.
 author: [MD Labs (@mdlabs)]
-extends_documentation_fragment: [mdlabs.ecommus.pm2]
 requirements:
   - Linux
   - pm2 5 or newer, run by the same user as this module
+extends_documentation_fragment: [mdlabs.ecommus.attributes, mdlabs.ecommus.pm2]
 attributes:
-  check_mode: {support: full, description: Only reads.}
-  diff_mode: {support: none, description: Changes nothing.}
+  check_mode:
+    support: full
+    details: Nothing is changed.
+  diff_mode:
+    support: none
+    details: Nothing is changed.
+  idempotent:
+    support: full
+    details: Nothing is changed.
+  action_group:
+    membership: [mdlabs.ecommus.all, mdlabs.ecommus.pm2]
 options:
   mode:
     description: Where they work; V(process) is a process of their own, V(api) inside the API, V(none) nowhere.
@@ -36,6 +45,9 @@ options:
     description: Fail unless the workers are found so.
     type: str
     choices: [working, resting]
+seealso:
+  - module: mdlabs.ecommus.pm2_control
+  - module: mdlabs.ecommus.maintenance
 """
 
 EXAMPLES = r"""
@@ -44,7 +56,12 @@ EXAMPLES = r"""
     process: ecommus-api-workers
   register: found
 
-- name: Bring them back to that later
+- name: Stop them
+  mdlabs.ecommus.pm2_control:
+    state: stopped
+    name: [ecommus-api-workers]
+
+- name: Bring them back to what they were
   mdlabs.ecommus.pm2_control:
     state: started
     name: [ecommus-api-workers]
@@ -61,6 +78,10 @@ workers:
     process: {description: O(process)., type: str}
     running: {description: How many of its processes do the workers' work; V(0) when the operator has stopped them., type: int}
     note: {description: Why none works; empty when they do., type: str}
+remedy:
+  description: What to do about the problem that C(msg) names.
+  returned: failure
+  type: str
 """
 
 import typing as t

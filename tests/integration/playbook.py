@@ -1,4 +1,7 @@
-"""Runs the collection's playbooks against the lab as an operator would, and keeps everything that was said."""
+"""Runs the collection's playbooks against the lab as an operator would, and keeps everything that was said.
+
+What every module returned meanwhile is compared with its documentation.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,10 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+
+import module_examples
 
 REPO = Path(__file__).resolve().parents[2]
 TIMEOUT = 900  # seconds
@@ -48,5 +54,11 @@ def command(
 def play(name: str, runs: Path, *, limit: str = "", verbose: str = "", check: bool = False, **variables: object) -> Outcome:
     """Run a playbook to its end."""
     argv, env, cwd = command(name, runs, limit=limit, verbose=verbose, check=check, **variables)
-    done = subprocess.run(argv, cwd=cwd, env=env, capture_output=True, text=True, timeout=TIMEOUT, stdin=subprocess.DEVNULL, check=False)
+    with tempfile.TemporaryDirectory() as directory:
+        returned = Path(directory) / "returned.jsonl"
+        env = {**env, **module_examples.CALLBACK, "ECOMMUS_TEST_RETURNED": str(returned)}
+        done = subprocess.run(
+            argv, cwd=cwd, env=env, capture_output=True, text=True, timeout=TIMEOUT, stdin=subprocess.DEVNULL, check=False
+        )
+        assert module_examples.kept(returned) or done.returncode, "modules ran"
     return Outcome(done.returncode, done.stdout + done.stderr, runs)

@@ -15,6 +15,7 @@ import time
 import typing as t
 from pathlib import Path
 
+import documented
 import pytest
 from ansible_collections.mdlabs.ecommus.plugins.modules import migration_runner, plugin_inventory
 from postgres_cluster import PASSWORD, Cluster
@@ -32,7 +33,9 @@ def call(module: t.Any, **arguments: t.Any) -> dict[str, t.Any]:
     )
     assert PASSWORD not in run.stdout + run.stderr
     assert "signs-all-the-tokens" not in run.stdout + run.stderr
-    return t.cast("dict[str, t.Any]", json.loads(run.stdout))
+    result: dict[str, t.Any] = json.loads(run.stdout)
+    documented.check(module.__name__.rpartition(".")[2], result)
+    return result
 
 
 def command(module: t.Any) -> list[str]:

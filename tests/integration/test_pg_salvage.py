@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import documented
 import pytest
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _restore, _snapshot, _swap
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._postgres import Target
@@ -92,6 +93,7 @@ def call(shop: Shop, path: Path | None, **arguments: Any) -> dict[str, Any]:
     result: dict[str, Any] = json.loads(done.stdout)
     result.pop("invocation", None)
     print(result)
+    documented.check("pg_salvage", result)
     assert PASSWORD not in json.dumps(result, ensure_ascii=False)
     return result
 

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import documented
 import pytest
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _fingerprint as fingerprint
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _restore as restore
@@ -46,6 +47,7 @@ def call(**arguments: Any) -> dict[str, Any]:
     result: dict[str, Any] = json.loads(done.stdout)
     result.pop("invocation", None)
     print(result.get("msg"), result.get("exception"), done.stderr)
+    documented.check("pg_snapshot", result)
     assert PASSWORD not in json.dumps(result, ensure_ascii=False)
     return result
 

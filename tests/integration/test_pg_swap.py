@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import documented
 import psycopg
 import pytest
 from ansible_collections.mdlabs.ecommus.plugins.modules import pg_swap
@@ -38,6 +39,7 @@ def call(cluster: Cluster, role: str = "owner", **arguments: Any) -> dict[str, A
     )
     result: dict[str, Any] = json.loads(done.stdout)
     result.pop("invocation", None)
+    documented.check("pg_swap", result)
     assert PASSWORD not in json.dumps(result, ensure_ascii=False)
     return result
 

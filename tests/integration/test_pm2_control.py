@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import threading
 import time
 from typing import Any
 
+import documented
 import pytest
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _process, _proof, _shared_port
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
@@ -27,7 +29,15 @@ PORT = 21400 + os.getpid() % 80 * 10  # two runs on one host must not meet
 
 
 def ask(shop: Shop, check_mode: bool = False, **options: Any) -> dict[str, Any]:
-    return control(shop.params(**options), check_mode=check_mode)
+    """What the module does, without its process; what it would return is compared with its documentation, also when it fails."""
+    try:
+        result = control(shop.params(**options), check_mode=check_mode)
+    except EcommusError as error:
+        told = {**error.details, "failed": True, "msg": str(error), "remedy": error.remedy}
+        documented.check("pm2_control", json.loads(json.dumps(told)))
+        raise
+    documented.check("pm2_control", json.loads(json.dumps(result)))
+    return result
 
 
 def replace(shop: Shop, check_mode: bool = False, **options: Any) -> dict[str, Any]:

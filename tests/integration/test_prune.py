@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import documented
 import pytest
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._journal import Journal
 from ansible_collections.mdlabs.ecommus.plugins.modules import prune
@@ -97,6 +98,7 @@ class Install:
         assert done.stdout, done.stderr
         assert PASSWORD not in done.stdout
         result: dict[str, Any] = json.loads(done.stdout)
+        documented.check("prune", result)
         return result
 
     def tree(self) -> set[str]:

@@ -136,7 +136,7 @@ def serve(app: App, certificate: Path | None = None, port: int = 0) -> t.Iterato
             if self.command != "HEAD":
                 self.wfile.write(data)
 
-        do_GET = do_POST = do_HEAD = do_PUT = handle_any
+        do_GET = do_POST = do_HEAD = do_PUT = do_DELETE = handle_any
 
         def log_message(self, *_args: t.Any) -> None:
             pass

@@ -14,6 +14,9 @@ def test_lists_are_told_a_line_each() -> None:
     }
 
 
-@pytest.mark.parametrize("text", ["", "summary: none", "manual_steps: null", "manual_steps: text", "- a list", "a: [b", "manual_steps: 3"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "summary: none", "manual_steps: null", "manual_steps: text", "- a list", "a: [b", "manual_steps: 3", "on: 2026-13-40"],
+)
 def test_notes_that_say_nothing_of_that_or_cannot_be_read(text: str) -> None:
     assert release_notes(text) == {"manual_steps": [], "deprecations": []}

@@ -12,7 +12,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils import _journal, _l
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._journal import Journal
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._keeper import Keeper
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 PHASES = ["stage", "quiesce", "snapshot", "migrate", "activate", "verify", "resume", "finish"]
@@ -262,3 +262,75 @@ def test_after_a_kill_anywhere_the_next_command_is_right(done: int, way_back: bo
         journal = Journal.load(str(ann.directory))
         assert journal.run("one")["facts"] == {"plugins": "before"}
         assert len([run for run in journal.runs if run["outcome"] == _journal.OPEN]) == 1
+
+
+# ---------------------------------------------------------------- any history
+
+COMMANDS = ["v2", "v3", "rollback"]
+
+
+def command(ann: Operator, what: str, number: int, steps: int, succeeds: bool, check: bool = False) -> dict[str, Any]:
+    """What the playbook does for the command *what*, killed after *steps* writes to the journal; returns its plan."""
+    holder = lock_of(ann) if ann.directory.exists() else None
+    kind = {"operation": "rollback"} if what == "rollback" else {"target": {"version": what, "commit": f"c-{what}"}}
+    gone = holder.run_id if holder else ""
+    plan: dict[str, Any] = ann.step("planned", f"run{number}", gone, check, **kind)["plan"]
+    if check or steps == 0 or plan["direction"] == "none" or (what == "rollback" and not plan["undoes"]):
+        return plan
+    run_id = plan["run_id"]
+    if what == "rollback":
+        kind = {**kind, "facts": {"undoes": plan["undoes"]["id"]}, "source": {}, "target": {"version": "v1"}}
+    ann.step("begun", run_id, gone, **kind)
+    phases = ["quiesce", "undo", "resume", "finish"] if what == "rollback" else PHASES
+    if plan["direction"] == "back":
+        phases, succeeds = [], False
+    writes: list[dict[str, Any]] = [{"state": "entered", "phase": phase} for phase in (phases if succeeds else phases[:5])]
+    if succeeds:
+        writes.append({"state": "finished", "outcome": "succeeded"})
+    elif what == "rollback":
+        writes.append({"state": "finished", "outcome": "rollback_failed"})
+    else:
+        undone = "rolled_back" if number % 2 else "rollback_failed"
+        writes += [{"state": "entered", "phase": _journal.WAY_BACK}, {"state": "finished", "outcome": undone}]
+    for write in writes[: steps - 1]:
+        ann.step(run_id=run_id, **write)
+    return plan
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(st.sampled_from(COMMANDS), st.integers(0, 12), st.booleans()), max_size=6))
+def test_whatever_was_killed_before_there_is_a_way_on(history: list[tuple[str, int, bool]]) -> None:
+    """Every prefix of what runs write leaves a journal that each next command understands, and one of them may go on."""
+    with tempfile.TemporaryDirectory() as directory:
+        ann = Operator(Path(directory) / "state")
+        for number, (what, steps, succeeds) in enumerate(history):
+            ann.killed()
+            try:
+                command(ann, what, number, steps, succeeds)
+            except EcommusError as error:
+                assert error.remedy
+            journal = Journal.load(str(ann.directory))
+            opened = [run for run in journal.runs if run["outcome"] == _journal.OPEN]
+            assert len(opened) <= 1
+            plans: dict[str, dict[str, Any]] = {}
+            for following in COMMANDS:
+                try:
+                    plans[following] = command(ann.killed(), following, 99, 0, True, check=True)
+                except EcommusError as error:
+                    assert error.remedy
+            assert "rollback" in plans, "the way back is never refused"
+            known = {run["id"] for run in journal.runs}
+            for following, plan in plans.items():
+                assert plan["run_id"] == "run99" or plan["run_id"] in known
+                assert plan["direction"] in ("forward", "back", "none")
+                assert plan["resumed"] == (plan["run_id"] in known)
+                if plan["resumed"]:
+                    assert following == ("rollback" if plan["run"]["operation"] == "rollback" else plan["run"]["to"]["version"])
+                if opened and _journal.touched(opened[0]) and following != "rollback":
+                    assert plan["run_id"] == opened[0]["id"], "nothing else begins over a shop that is half-way"
+            if opened and opened[0]["operation"] == "rollback":
+                assert plans["rollback"]["run_id"] == opened[0]["id"]
+            if journal.broken():
+                assert set(plans) == {"rollback"}
+            elif not opened or not _journal.touched(opened[0]):
+                assert set(plans) == set(COMMANDS)

@@ -82,6 +82,18 @@ def test_state_adds_up(release: list[Migration], done: list[Migration]) -> None:
     assert list(found.pending) == [item for item in release if item not in done], "in the order of the release"
 
 
+@given(migrations, st.lists(st.builds(Migration, st.just("plugins"), st.sampled_from(["", "a", "c"]), st.sampled_from("1234")), max_size=5))
+def test_a_ledger_that_may_not_say_whose_migration_it_is(release: list[Migration], done: list[Migration]) -> None:
+    """What a row certainly means is neither pending nor unknown; what none can mean is pending, and of no release unknown."""
+    found = state(Expected(tuple(release), {}), [Applied(item) for item in done])
+    assert set(found.pending) <= set(release) - set(done)
+    assert not set(found.unknown) & set(release)
+    names = {item.name for item in done}
+    assert {item for item in release if item.ledger == "core" or item.name not in names} <= set(found.pending)
+    brought = {item.name for item in release if item.ledger == "plugins"}
+    assert {item for item in done if item.name not in brought} <= set(found.unknown)
+
+
 def test_a_plugin_ledger_without_plugins() -> None:
     found = state(Expected((STARS,), {}), [Applied(Migration("plugins", "", "0001_stars")), Applied(Migration("plugins", "", "x"))])
     assert (found.pending, [item.name for item in found.unknown]) == ((), ["x"])

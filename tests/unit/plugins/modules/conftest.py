@@ -1,7 +1,7 @@
 # Copyright (c) 2026 MD Labs
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs a module as Ansible does: a process that takes JSON and answers JSON."""
+"""Runs a module as Ansible does, a process that takes JSON and answers JSON, and sees that the answer is as documented."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import subprocess
 import sys
 import typing as t
 
+import documented
 import pytest
 
 Call = t.Callable[..., tuple[dict[str, t.Any], str]]
@@ -30,6 +31,8 @@ def call() -> Call:
             timeout=300,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )
-        return json.loads(process.stdout), process.stdout + process.stderr
+        result = json.loads(process.stdout)
+        documented.check(module.__name__.rpartition(".")[2], result)
+        return result, process.stdout + process.stderr
 
     return run

@@ -5,14 +5,14 @@ from __future__ import annotations
 import http.server
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.mdlabs.ecommus.plugins.modules import maintenance
-from conftest import Call
 
+Call = Callable[..., tuple[dict[str, Any], str]]
 SECRET = "Bearer s3cret-of-the-hook"
 PROGRAM = """#!/bin/sh
 echo "$1" >> {log}
