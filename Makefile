@@ -12,8 +12,8 @@ export ANSIBLE_HOME ?= $(CURDIR)/.ansible
 # A lab that is down is an error, not an empty inventory.
 export ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED := true
 
-.PHONY: help demo test test-all unit integration faults faults-quick lab lab-status lab-down lint bench bench-way-back clean \
-	setup-controller setup-lab setup-test setup-lint
+.PHONY: help demo test test-all unit integration faults faults-quick matrix lab lab-status lab-down lint bench bench-way-back \
+	clean setup-controller setup-lab setup-test setup-lint
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ faults: setup-test ## Break shops in every way there is a test for, and see that
 
 faults-quick: setup-test
 	@$(VENV)/python -m pytest -m quick tests/faults
+
+matrix: setup-lab ## Run the collection with every supported ansible-core; ONLY="2.19 2.22" for some
+	@PYTHONPATH=tests/lab $(VENV)/python tests/matrix/matrix.py $(ONLY)
 
 lint: setup-lint ## Check style, types, YAML, shell, documentation, licences and Ansible
 	@$(VENV)/ruff check .
