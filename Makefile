@@ -13,14 +13,14 @@ export ANSIBLE_HOME ?= $(CURDIR)/.ansible
 export ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED := true
 
 .PHONY: help demo test test-all unit integration faults faults-quick matrix lab lab-status lab-down lint bench bench-way-back \
-	clean setup-controller setup-lab setup-test setup-lint
+	changelog release clean setup-controller setup-lab setup-test setup-lint setup-release
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  FLAVOUR=light   with lab or demo: a small build of the same shops, ready much sooner"
 
-setup-controller setup-lab setup-test setup-lint:
+setup-controller setup-lab setup-test setup-lint setup-release:
 	@scripts/setup $(@:setup-%=%)
 
 lab: setup-lab ## Start three shops at v1.3.2 (or say that they run)
@@ -63,7 +63,7 @@ lint: setup-lint ## Check style, types, YAML, shell, documentation, licences and
 	@MYPYPATH=playbooks/collections $(VENV)/mypy -p ansible_collections.mdlabs.ecommus.plugins.module_utils
 	@$(VENV)/mypy tests/lab/ecommus_lab
 	@$(VENV)/yamllint --strict .
-	@shellcheck scripts/setup scripts/sanity scripts/units scripts/tree scripts/pythons scripts/docs-lint scripts/importer tests/bench/documented.sh .ci/run
+	@shellcheck scripts/setup scripts/sanity scripts/units scripts/tree scripts/pythons scripts/docs-lint scripts/importer scripts/changelog scripts/release tests/bench/documented.sh .ci/run
 	@$(VENV)/reuse lint --quiet
 	@$(VENV)/antsibull-changelog lint
 	@$(VENV)/ansible-lint
@@ -77,6 +77,12 @@ bench: setup-test ## Compare with the documented procedure typed as a shell scri
 
 bench-way-back: setup-test ## Measure how soon the old release serves again when an upgrade fails
 	@$(VENV)/python tests/bench/way_back.py
+
+changelog: setup-release ## Write the changelog of the version in galaxy.yml from the fragments
+	@scripts/changelog
+
+release: setup-release ## Make artifact, changelog, SBOM and checksums of the last commit in dist/, and upgrade a shop with them
+	@PYTHONPATH=tests/lab scripts/release
 
 clean: lab-down ## Remove everything that was made: lab, tools, caches, environment
 	@rm -rf .lab .cache .venv .ansible .pytest_cache .mypy_cache .ruff_cache .hypothesis dist
