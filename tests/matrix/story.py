@@ -110,7 +110,7 @@ def _step(
     expected: tuple[str, str],
 ) -> str:
     orders = shop.orders()
-    argv = [str(installed.programs / "ansible-playbook"), "-vv", f"mdlabs.ecommus.{playbook}", "-i", str(work / "inventory")]
+    argv = [str(installed.programs / "ansible-playbook"), "-vvv", f"mdlabs.ecommus.{playbook}", "-i", str(work / "inventory")]
     argv += ["-e", json.dumps({"ansible_python_interpreter": str(host_python), **variables})]
     env = {
         **installed.environment(work / "ansible"),
@@ -123,6 +123,7 @@ def _step(
     problems = [f"{playbook} ended with {done.returncode}"] if done.returncode else []
     problems += _foreign_tasks(said, installed)
     problems += _judge(shop, work, playbook, expected, orders)
+    problems += _told_secrets(shop, work, said)
     if problems:
         raise StoryError("\n".join([said[-6000:], *problems]))
     return f"{playbook}: {SHOP} serves {expected[0]}, the report says {expected[1]}, {shop.orders()} orders"
@@ -134,6 +135,14 @@ def _foreign_tasks(said: str, installed: Installed) -> list[str]:
     home = installed.collections.resolve()
     strangers = [str(path) for path in sorted(where) if home not in path.resolve().parents]
     return [f"tasks from elsewhere: {', '.join(strangers)}"] if strangers else [] if where else ["it ran no task"]
+
+
+def _told_secrets(shop: RunningShop, work: Path, said: str) -> list[str]:
+    """Secrets that can be read in what was printed, with all details, or in the run's files: each ansible-core masks in its own way."""
+    files = [path.read_text(errors="replace") for path in work.glob("ecommus-runs/**/*") if path.is_file()]
+    return [
+        f"{kind} is told" for kind, secret in shop.secrets.as_dict().items() if secret and any(secret in text for text in [said, *files])
+    ]
 
 
 def _judge(shop: RunningShop, work: Path, playbook: str, expected: tuple[str, str], orders: int) -> list[str]:
