@@ -5,6 +5,7 @@
 
     make matrix                      all of it
     make matrix ONLY="2.19 2.22"     some releases of ansible-core
+    make matrix ONLY=2.19/3.11       one row
 
 What is supported says ``supported.toml``. A row is an ansible-core on a Python; what is run in each:
 
@@ -244,16 +245,14 @@ def _filters() -> list[str]:
 
 
 def rows(only: Sequence[str]) -> list[Row]:
-    """Each wanted ansible-core with each of its Pythons; the newest that is there is marked."""
+    """Each ansible-core with each of its Pythons, or those of them that are wanted; the newest that is there is marked."""
     wanted = []
     for core, pythons in CORES.items():
-        if only and core not in only:
-            continue
         made = [Row(core, python) for python in pythons]
         there = [row for row in made if interpreter(row.python)]
         if there:
             there[-1].newest = True
-        wanted += made
+        wanted += [row for row in made if not only or row.core in only or f"{row.core}/{row.python}" in only]
     return wanted
 
 
@@ -319,8 +318,9 @@ def table(done: Sequence[Row]) -> str:
 def main() -> int:
     """Run the matrix; exit code 1 if a cell failed."""
     parser = argparse.ArgumentParser(prog="matrix", description="Run the collection with the supported releases of ansible-core.")
-    parser.add_argument("core", nargs="*", choices=[[], *CORES], help="releases of ansible-core; default: all")
-    only = parser.parse_args().core
+    known = [*CORES, *(f"{core}/{python}" for core, pythons in CORES.items() for python in pythons)]
+    parser.add_argument("row", nargs="*", choices=[[], *known], metavar="CORE[/PYTHON]", help="what to run; default: all")
+    only = parser.parse_args().row
     WORK.mkdir(parents=True, exist_ok=True)
     galaxy = str(Path(sys.executable).parent / "ansible-galaxy")
     run([galaxy, "collection", "build", "--force", "--output-path", str(WORK), str(REPO)], REPO)
