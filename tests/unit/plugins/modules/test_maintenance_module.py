@@ -5,14 +5,15 @@ from __future__ import annotations
 import http.server
 import json
 import threading
+import typing as t
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.mdlabs.ecommus.plugins.modules import maintenance
-from conftest import Call
 
+Call = t.Callable[..., tuple[dict[str, t.Any], str]]
 SECRET = "Bearer s3cret-of-the-hook"
 PROGRAM = """#!/bin/sh
 echo "$1" >> {log}
