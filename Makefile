@@ -66,7 +66,7 @@ lint: setup-lint ## Check style, types, YAML, shell, documentation, licences and
 	@shellcheck scripts/setup scripts/sanity scripts/units scripts/tree scripts/pythons scripts/docs-lint scripts/importer scripts/changelog scripts/release tests/bench/documented.sh .ci/run
 	@$(VENV)/reuse lint --quiet
 	@$(VENV)/antsibull-changelog lint
-	@$(VENV)/ansible-lint
+	@ANSIBLE_COLLECTIONS_PATH=playbooks/collections $(VENV)/ansible-lint
 	@scripts/docs-lint
 	@scripts/sanity
 	@scripts/units
