@@ -12,15 +12,15 @@ export ANSIBLE_HOME ?= $(CURDIR)/.ansible
 # A lab that is down is an error, not an empty inventory.
 export ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED := true
 
-.PHONY: help demo test test-all unit integration molecule faults faults-quick lab lab-status lab-down lint bench bench-way-back clean molecule-down docs setup \
-	setup-controller setup-lab setup-test setup-lint setup-docs
+.PHONY: help setup demo test test-all unit integration molecule molecule-down faults faults-quick matrix lab lab-status lab-down lint docs \
+	bench bench-way-back changelog release clean setup-controller setup-lab setup-test setup-lint setup-docs setup-release
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  FLAVOUR=light   with lab or demo: a small build of the same shops, ready much sooner"
 
-setup-controller setup-lab setup-test setup-lint setup-docs:
+setup-controller setup-lab setup-test setup-lint setup-docs setup-release:
 	@scripts/setup $(@:setup-%=%)
 
 setup: setup-test setup-lint ## Set up everything for a change, and quick checks before each commit
@@ -63,16 +63,20 @@ faults: setup-test ## Break shops in every way there is a test for, and see that
 faults-quick: setup-test
 	@$(VENV)/python -m pytest -m quick tests/faults
 
+matrix: setup-lab ## Run the collection with every supported ansible-core; ONLY="2.19 2.22" for some
+	@PYTHONPATH=tests/lab $(VENV)/python tests/matrix/matrix.py $(ONLY)
+
 lint: setup-lint ## Check style, types, YAML, shell, documentation, licences and Ansible
 	@$(VENV)/ruff check .
 	@$(VENV)/ruff format --check tests/lab/ecommus_lab
 	@MYPYPATH=playbooks/collections $(VENV)/mypy -p ansible_collections.mdlabs.ecommus.plugins.module_utils
 	@$(VENV)/mypy tests/lab/ecommus_lab
 	@$(VENV)/yamllint --strict .
-	@shellcheck scripts/setup scripts/molecule scripts/sanity scripts/units scripts/tree scripts/pythons scripts/docs-lint scripts/importer tests/bench/documented.sh .ci/run scripts/docs
+	@shellcheck scripts/setup scripts/molecule scripts/sanity scripts/units scripts/tree scripts/pythons scripts/docs scripts/docs-lint \
+		scripts/importer scripts/changelog scripts/release tests/bench/documented.sh .ci/run
 	@$(VENV)/reuse lint --quiet
 	@$(VENV)/antsibull-changelog lint
-	@$(VENV)/ansible-lint
+	@ANSIBLE_COLLECTIONS_PATH=playbooks/collections $(VENV)/ansible-lint
 	@scripts/docs-lint
 	@scripts/docs
 	@scripts/sanity
@@ -87,6 +91,12 @@ bench: setup-test ## Compare with the documented procedure typed as a shell scri
 
 bench-way-back: setup-test ## Measure how soon the old release serves again when an upgrade fails
 	@$(VENV)/python tests/bench/way_back.py
+
+changelog: setup-release ## Write the changelog of the version in galaxy.yml from the fragments
+	@scripts/changelog
+
+release: setup-release ## Make artifact, changelog, SBOM and checksums of the last commit in dist/, and upgrade a shop with them
+	@PYTHONPATH=tests/lab scripts/release
 
 clean: lab-down molecule-down ## Remove everything that was made: lab, tools, caches, environment
 	@rm -rf .lab .cache .venv .ansible .pytest_cache .mypy_cache .ruff_cache .hypothesis dist

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 from ansible_collections.mdlabs.ecommus.plugins.callback.summary import CallbackModule, notes, row, table
 
+ROOT = Path(__file__).parents[4]
 UPGRADED = {
     "host": "alpha.example",
     "operation": "upgrade",
@@ -124,14 +126,17 @@ def test_real_run(tmp_path: Path, color: bool):
     environment = {
         **os.environ,
         "ANSIBLE_CALLBACKS_ENABLED": "mdlabs.ecommus.summary",
-        "ANSIBLE_COLLECTIONS_PATH": str(Path(__file__).parents[4] / "playbooks" / "collections"),
+        # In a checkout, and where ansible-test has the collection.
+        "ANSIBLE_COLLECTIONS_PATH": os.pathsep.join([str(ROOT / "playbooks/collections"), str(ROOT.parents[2])]),
         "ANSIBLE_NOCOLOR": "0" if color else "1",
         "ANSIBLE_FORCE_COLOR": "1" if color else "0",
         "ANSIBLE_LOCALHOST_WARNING": "0",
     }
-    playbook = [sys.executable, "-m", "ansible", "playbook"]
+    # Beside this Python, or where ansible-test puts it: its Python has no packages to be asked with -m.
+    playbook = shutil.which("ansible-playbook", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    assert playbook
     process = subprocess.run(
-        [*playbook, "-i", "one,two", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}", "play.yml"],
+        [playbook, "-i", "one,two", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}", "play.yml"],
         cwd=tmp_path,
         env=environment,
         capture_output=True,
