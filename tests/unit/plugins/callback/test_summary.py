@@ -127,7 +127,7 @@ def test_real_run(tmp_path: Path, color: bool):
         **os.environ,
         "ANSIBLE_CALLBACKS_ENABLED": "mdlabs.ecommus.summary",
         # In a checkout, and where ansible-test has the collection.
-        "ANSIBLE_COLLECTIONS_PATH": os.pathsep.join([str(ROOT / "playbooks/collections"), str(ROOT.parents[2])]),
+        "ANSIBLE_COLLECTIONS_PATH": os.pathsep.join([str(ROOT / "playbooks/collections"), str((ROOT / "../../..").resolve())]),
         "ANSIBLE_NOCOLOR": "0" if color else "1",
         "ANSIBLE_FORCE_COLOR": "1" if color else "0",
         "ANSIBLE_LOCALHOST_WARNING": "0",
