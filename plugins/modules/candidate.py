@@ -173,6 +173,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+run:
+  description: The run as it was written into the journal.
+  returned: success, when O(journal) is given and not in check mode
+  type: dict
 candidates:
   description: The services, in order. In check mode what would be started.
   returned: success

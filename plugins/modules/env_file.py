@@ -85,6 +85,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+run:
+  description: The run as it was written into the journal.
+  returned: success, when O(journal) is given and not in check mode
+  type: dict
 names:
   description: Names of all variables in the file afterwards.
   returned: success

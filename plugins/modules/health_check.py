@@ -203,6 +203,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+run:
+  description: The run as it was written into the journal.
+  returned: success, when O(journal) is given and not in check mode
+  type: dict
 ok:
   description: Whether all probes succeeded.
   returned: always

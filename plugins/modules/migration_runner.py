@@ -129,6 +129,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+run:
+  description: The run as it was written into the journal.
+  returned: success, when O(journal) is given and not in check mode
+  type: dict
 before:
   description: Rows of both ledgers at the start, with C(name) and C(applied_at), and C(plugin) for plugins.
   returned: with a root

@@ -137,6 +137,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+run:
+  description: The run as it was written into the journal.
+  returned: success, when O(journal) is given and not in check mode
+  type: dict
 manifest:
   description: What the snapshot is. Also kept beside the dump.
   returned: unless RV(manifest) would be empty (described without a snapshot, absent, check mode of present)

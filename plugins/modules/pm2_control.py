@@ -201,6 +201,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+run:
+  description: The run as it was written into the journal.
+  returned: success, when O(journal) is given and not in check mode
+  type: dict
 processes:
   description: pm2's table afterwards, one entry per process. Environments are left out.
   returned: always

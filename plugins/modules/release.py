@@ -141,6 +141,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+run:
+  description: The run as it was written into the journal.
+  returned: success, when O(journal) is given and not in check mode
+  type: dict
 installed:
   description: What is installed.
   returned: O(state=resolved)
