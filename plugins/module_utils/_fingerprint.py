@@ -191,13 +191,11 @@ def differences(expected: t.Mapping[str, t.Any], found: t.Mapping[str, t.Any]) -
     return sorted(lines)
 
 
-def behind(expected: t.Mapping[str, t.Any], found: t.Mapping[str, t.Any]) -> list[str]:
-    """Sequences of *found* that would give out a value which *expected* has already given out."""
-    lines = []
+def behind(expected: t.Mapping[str, t.Any], found: t.Mapping[str, t.Any]) -> dict[str, int | None]:
+    """Sequences of *found* that would give out a value which *expected* has already given out, each with its last value."""
+    late = {}
     for name, before in expected.items():
-        if before["last_value"] is None:
-            continue
         last = found.get(name, {}).get("last_value")
-        if last is None or (last - before["last_value"]) * before["increment"] < 0:
-            lines.append(f"sequence {name}: {before['last_value']} became {last}")
-    return lines
+        if before["last_value"] is not None and (last is None or (last - before["last_value"]) * before["increment"] < 0):
+            late[name] = last
+    return late

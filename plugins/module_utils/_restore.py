@@ -150,7 +150,9 @@ def compare(target: Target, manifest: t.Mapping[str, t.Any], role: str = "", req
             if facts.get(key) != known and (key != "settings" or require_settings)
         ]
         lines += fingerprint.differences(manifest["structure"], fingerprint.structure(connection))
-        lines += fingerprint.behind(manifest["sequences"], fingerprint.sequences(connection))
+        drawn = manifest["sequences"]
+        late = fingerprint.behind(drawn, fingerprint.sequences(connection))
+        lines += [f"sequence {name}: {drawn[name]['last_value']} became {last}" for name, last in late.items()]
         if not sealed or fingerprint.seal(connection) != sealed:
             lines += fingerprint.differences(manifest["tables"], fingerprint.tables(connection))
         return lines

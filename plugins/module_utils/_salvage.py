@@ -172,8 +172,7 @@ def _advance_sequences(aside: Session, live: Session, replay: bool) -> dict[str,
     theirs, ours = fingerprint.sequences(aside), fingerprint.sequences(live)
     common = {name: known for name, known in theirs.items() if name in ours}
     advanced = {}
-    for line in fingerprint.behind(common, ours):
-        name = line[len("sequence ") :].rpartition(": ")[0]
+    for name in fingerprint.behind(common, ours):
         advanced[name] = int(common[name]["last_value"])
         if replay:
             schema, _dot, sequence = name.partition(".")

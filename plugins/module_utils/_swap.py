@@ -11,6 +11,7 @@ import time
 import typing as t
 
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _database as database
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _fingerprint as fingerprint
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _postgres as postgres
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._postgres import Target, rows, statement, value
@@ -19,6 +20,16 @@ if t.TYPE_CHECKING:
     from ansible_collections.mdlabs.ecommus.plugins.module_utils._postgres import Session
 
 _ATTEMPTS = 3
+# Values of a sequence that clients may draw while the databases are exchanged.
+_RESERVE = 100
+
+# numeric: the sum may lie beyond bigint before it is cut to what the sequence can give out.
+_ADVANCE = """
+SELECT setval(seqrelid::regclass, CASE WHEN seqincrement > 0 THEN least(reserved, seqmax) ELSE greatest(reserved, seqmin) END::bigint)
+FROM (SELECT *, %(last)s::numeric + seqincrement::numeric * %(reserve)s AS reserved FROM pg_sequence) s
+JOIN pg_class c ON c.oid = seqrelid JOIN pg_namespace n ON n.oid = relnamespace
+WHERE nspname || '.' || relname = %(name)s
+"""
 
 
 def plan(connection: Session, live: str, replacement: str, failed: str) -> bool:
@@ -75,14 +86,16 @@ def swap(target: Target, admin: Target, replacement: str, failed: str, maintenan
             return {"changed": reopened, "gap_ms": 0, "terminated": 0}
         _require_possible(connection, [live, replacement])
         expected = _oid(connection, replacement)
-        started, terminated = _rename(admin, connection, live, replacement, failed)
+        started, terminated = _rename(target, admin, connection, replacement, failed)
         _prove(target, expected)
     return {"changed": True, "gap_ms": round((time.monotonic() - started) * 1000), "terminated": terminated}
 
 
-def _rename(admin: Target, connection: Session, live: str, replacement: str, failed: str) -> tuple[float, int]:
+def _rename(target: Target, admin: Target, connection: Session, replacement: str, failed: str) -> tuple[float, int]:
     """The two renames; returns when the last attempt began and how many sessions were ended."""
+    live = target.database
     for attempt in range(1, _ATTEMPTS + 1):
+        _reserve(target, live if database.exists(connection, live) else failed, replacement)
         started = time.monotonic()
         with _sessions_ended(admin, connection.info.dbname, [live, replacement]) as ended:
             try:
@@ -98,6 +111,17 @@ def _rename(admin: Target, connection: Session, live: str, replacement: str, fai
                     raise
         time.sleep(0.5)  # those who wait for the name may come in meanwhile
     raise AssertionError("unreachable")
+
+
+def _reserve(target: Target, used: str, replacement: str) -> None:
+    """Set the sequences of *replacement* past what the database *used* has given out since the two were equal.
+
+    Else the first orders after the swap get numbers that customers have seen on others, and those cannot be carried over any more.
+    """
+    with postgres.session(target.at(used)) as theirs, postgres.session(target.at(replacement)) as ours:
+        drawn = fingerprint.sequences(theirs)
+        for name in fingerprint.behind(drawn, fingerprint.sequences(ours)):
+            ours.execute(_ADVANCE, {"name": name, "last": drawn[name]["last_value"], "reserve": _RESERVE})
 
 
 @contextlib.contextmanager

@@ -138,6 +138,8 @@ def test_no_acknowledged_order_is_lost(  # noqa: PLR0915
         connection.execute("INSERT INTO events VALUES ('2026-06-01', 'new')")
         connection.execute("UPDATE \"Orders\" SET status = 'paid' WHERE id = 1")  # fires a trigger that writes audit.log
     _swap.swap(target, target, "copy", "failed")
+    early = ids(shop, 'INSERT INTO "Orders" (customer, net) VALUES (1, 3) RETURNING id')  # before anything is carried over
+    assert early.isdisjoint(seller.acknowledged)
     lost = set(seller.acknowledged) - ids(shop, 'SELECT id FROM "Orders"')
     assert len(lost) > 20
 
@@ -172,7 +174,7 @@ def test_no_acknowledged_order_is_lost(  # noqa: PLR0915
     assert ids(shop, "SELECT count(*) FROM audit.log") == {1} and ids(shop, "SELECT count(*) FROM events") == {101}
     assert ids(shop, "SELECT tgenabled::text FROM pg_trigger WHERE tgname = 'note'") == {"O"}
     # Numbers that were given out are not given out again: the refunded order's neither.
-    assert ids(shop, "SELECT nextval('\"Orders_id_seq\"')") == {max(seller.acknowledged) + 2}
+    assert ids(shop, f"SELECT nextval('\"Orders_id_seq\"') > {max(seller.acknowledged) + 1}") == {True}
     kinds = {(line["table"], line["kind"]) for line in lines(review)}
     assert kinds == {("public.Orders", kind) for kind in ("not_transferable", "partial", "changed")} | {("public.customers", "changed")}
     assert review.stat().st_mode & 0o777 == 0o600

@@ -124,6 +124,21 @@ def test_swaps_databases_that_autovacuum_works_in(server: Cluster) -> None:
     assert made_as(server) == "copy"
 
 
+def test_numbers_that_customers_have_seen_are_not_given_out_again(server: Cluster) -> None:
+    """Whoever orders right after the swap would else get the number of an order that is still to be carried over."""
+    for name, drawn in {"live": 7, "copy": 3}.items():
+        with server.connect(name, "owner") as connection:
+            connection.execute("CREATE SCHEMA \"Odd\"; CREATE SEQUENCE \"Odd\".\"Or.ders\"; CREATE SEQUENCE down INCREMENT -1")
+            connection.execute("CREATE SEQUENCE short MAXVALUE 20; CREATE SEQUENCE still; CREATE SEQUENCE unused")
+            for sequence in ('"Odd"."Or.ders"', "down", "short"):
+                connection.execute("SELECT nextval(%s) FROM generate_series(1, %s)", [sequence, drawn])
+            connection.execute("SELECT nextval('still')")
+    assert call(server)["changed"]
+    with server.connect("live", "owner") as connection:
+        found = dict(connection.execute("SELECT sequencename, last_value FROM pg_sequences").fetchall())
+    assert found == {"Or.ders": 107, "down": -107, "short": 20, "still": 1, "unused": None}
+
+
 @pytest.mark.parametrize("server", ["plain"], indirect=True)
 def test_a_role_that_may_not_create_databases_needs_an_admin(server: Cluster) -> None:
     refused = call(server, "plain")

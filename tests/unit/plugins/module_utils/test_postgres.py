@@ -115,11 +115,11 @@ def test_sequences_may_run_ahead_but_not_behind() -> None:
     def sequence(last: int | None, step: int = 1) -> dict[str, dict[str, int | None]]:
         return {"s": {"last_value": last, "increment": step}}
 
-    assert fingerprint.behind(sequence(5), sequence(7)) == fingerprint.behind(sequence(None), sequence(None)) == []
-    assert fingerprint.behind(sequence(5), sequence(4)) == ["sequence s: 5 became 4"]
-    assert fingerprint.behind(sequence(5), sequence(None)) == ["sequence s: 5 became None"]
-    assert fingerprint.behind(sequence(-5, -1), sequence(-7, -1)) == []
-    assert fingerprint.behind(sequence(-5, -1), sequence(-4, -1)) != []
+    assert fingerprint.behind(sequence(5), sequence(7)) == fingerprint.behind(sequence(None), sequence(None)) == {}
+    assert fingerprint.behind(sequence(5), sequence(4)) == {"s": 4}
+    assert fingerprint.behind(sequence(5), sequence(None)) == {"s": None}
+    assert fingerprint.behind(sequence(-5, -1), sequence(-7, -1)) == {}
+    assert fingerprint.behind(sequence(-5, -1), sequence(-4, -1)) == {"s": -4}
 
 
 @pytest.mark.parametrize("path", ["relative.dump", "/x/y", "/x/y.dump.partial"])
