@@ -60,6 +60,8 @@ class Sshd:
         self.user = user or user_name()
         self.directory = config.run / "ssh"
         self.key = self.directory / "client_key"
+        self.home = self.directory / "home"
+        self.own = user is None
         self.known_hosts = self.directory / "known_hosts"
         self.control = self.directory / "cp"
         self.log = self.directory / "sshd.log"
@@ -71,15 +73,27 @@ class Sshd:
         for key in (self.directory / "host_key", self.key):
             command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "ecommus-lab", "-f", str(key)]
             subprocess.run(command, check=True, capture_output=True, timeout=30)
+        if self.own:
+            self._make_home()
         host_key = (self.directory / "host_key.pub").read_text()
         self.known_hosts.write_text(f"[127.0.0.1]:{self.config.sshd_port} {host_key}")
         text = SERVER.format(port=self.config.sshd_port, directory=self.directory, user=self.user, environment=self._environment())
         (self.directory / "sshd_config").write_text(text)
 
+    def _make_home(self) -> None:
+        """A home for who runs the lab: a host of a shop knows nothing of their shell's start files, which bash reads for each
+        command that comes over SSH (pyenv's cost as much as a module), and they nothing of what is left in it."""
+        self.home.mkdir()
+        settings = Path.home() / ".npmrc"
+        if settings.exists():
+            (self.home / ".npmrc").symlink_to(settings)
+
     def _environment(self) -> str:
         """The variables of each session; npm's cache is the lab's own, as nothing outside its directory is touched."""
         variables = {name: value for name, value in os.environ.items() if NETWORK.fullmatch(name)}
         variables |= {"npm_config_cache": str(self.config.cache / "npm"), "npm_config_prefer_offline": "true"}
+        if self.own:
+            variables["HOME"] = str(self.home)
         return " ".join(f'"{name}={value}"' for name, value in variables.items())
 
     def start(self) -> None:
