@@ -69,7 +69,7 @@ class Plan:
     """
 
     targets: t.Sequence[Target]
-    rate: float = 8.0
+    rate: float = 4.0
     timeout: float = 5.0
     max_seconds: float = 7200.0
     keepalive: bool = False

@@ -95,7 +95,7 @@ options:
   rate:
     description: Requests per second, over all targets together.
     type: float
-    default: 8
+    default: 4
   timeout:
     description: Seconds for one request, from name look-up to the last byte.
     type: float
@@ -274,7 +274,7 @@ ARGUMENTS = {
     "run_dir": {"type": "path", "required": True},
     "id": {"type": "str", "default": "uptime"},
     "targets": {"type": "list", "elements": "dict", "options": TARGET},
-    "rate": {"type": "float", "default": 8},
+    "rate": {"type": "float", "default": 4},
     "timeout": {"type": "float", "default": 5},
     "max_seconds": {"type": "float", "default": 7200},
     "keepalive": {"type": "bool", "default": False},
