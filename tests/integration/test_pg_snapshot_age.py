@@ -16,7 +16,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils import _snapshot as
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _snapshot_away as away
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from postgres_cluster import Shop
-from test_pg_snapshot import BIN, call, left
+from snapshot_calls import BIN, call, left
 
 pytestmark = [pytest.mark.postgres, pytest.mark.skipif(shutil.which("age") is None, reason="the package age is not installed")]
 
