@@ -26,7 +26,7 @@ from test_prune import Install
 
 DATABASE = "ecommus_prod"
 PROGRAMS = list(installed_majors().values())
-PORT = 21480  # test_candidate and test_pm2_control have others
+PORT = 21480  # test_candidate and pm2_calls have others
 
 
 # ---------------------------------------------------------------- PostgreSQL
