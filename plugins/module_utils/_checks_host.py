@@ -96,8 +96,7 @@ def programs_there(subject: Subject) -> Finding:
 def room_for_release(subject: Subject) -> Finding:
     place = subject.paths.base if os.path.isdir(subject.paths.base) else os.path.dirname(subject.paths.base)
     free = shutil.disk_usage(place).free
-    # In place npm ci removes the packages before it unpacks the new ones, so half is the worst of both.
-    need = _size_of(subject.live) if subject.layout == "releases" else _size_of(subject.live) // 2
+    need = _size_of(subject.live)  # in place too: the packages before are kept for the way back
     found = f"{free // MIB} MiB free in {place}, about {need // MIB} MiB needed (the size of the live release)"
     return Finding(free > need * 1.1, found, f"free space in {place}; playbooks/prune.yml removes old releases")
 

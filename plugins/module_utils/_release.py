@@ -11,7 +11,7 @@ import shutil
 import time
 import typing as t
 
-from ansible_collections.mdlabs.ecommus.plugins.module_utils import _git, _layout, _process
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _git, _layout, _packages, _process
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._layout import Paths
 
@@ -112,13 +112,32 @@ def take_caches(live: str, directory: str, patterns: t.Sequence[str]) -> list[st
 
 
 def check_out_in_place(paths: Paths, remote: str, version: str, commit: str) -> bool:
-    """Put *commit* into the live checkout itself, as the documented procedure does; true when it was another one."""
-    if _git.commit_of(paths.root, "HEAD") == commit and reached(paths.root, commit, "checked_out"):
-        return False
-    _git.update_tags(paths.root, remote)
-    _git.check_out(paths.root, commit)
-    _layout.write_marker(paths.root, version=version, commit=commit, prepared="checked_out")
-    return True
+    """Put *commit* into the live checkout itself, as the documented procedure does; true when it was another one.
+
+    The packages of the release that was there are kept, and those of *commit* put back if they were: then it counts as installed.
+    """
+    here = _git.commit_of(paths.root, "HEAD") or ""
+    changed = here != commit or not reached(paths.root, commit, "checked_out")
+    if here != commit:
+        if _git.commit_of(paths.root, f"refs/tags/{version}") != commit:  # else it was here before, and a way back needs no remote
+            _git.update_tags(paths.root, remote)
+        _keep_packages(paths.root, here, commit)
+        _git.check_out(paths.root, commit)
+    if changed:
+        _layout.write_marker(paths.root, version=version, commit=commit, prepared="checked_out")
+    restored = _packages.restore(paths.root, commit)
+    if restored:
+        if not reached(paths.root, commit, "installed"):
+            _layout.write_marker(paths.root, prepared="installed")
+        _packages.forget(paths.root, commit)
+    return changed or restored
+
+
+def _keep_packages(root: str, here: str, wanted: str) -> None:
+    marker = _layout.read_marker(root)
+    half = marker.get("commit") == here and marker.get("prepared") == "checked_out"  # npm ci did not come to its end
+    if not half or _packages.began(root, here):
+        _packages.keep(root, here, wanted)
 
 
 def remove(paths: Paths, directory: str) -> bool:
