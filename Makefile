@@ -12,15 +12,16 @@ export ANSIBLE_HOME ?= $(CURDIR)/.ansible
 # A lab that is down is an error, not an empty inventory.
 export ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED := true
 
-.PHONY: help setup demo test test-all unit integration molecule molecule-down faults faults-quick matrix lab lab-status lab-down lint docs \
-	bench bench-way-back changelog release clean setup-controller setup-lab setup-test setup-lint setup-docs setup-release
+.PHONY: help setup demo test test-all unit integration molecule molecule-down faults faults-quick matrix mutation lab lab-status lab-down lint docs \
+	bench bench-way-back changelog release clean setup-controller setup-lab setup-test setup-lint setup-docs setup-release \
+	setup-mutation
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  FLAVOUR=light   with lab or demo: a small build of the same shops, ready much sooner"
 
-setup-controller setup-lab setup-test setup-lint setup-docs setup-release:
+setup-controller setup-lab setup-test setup-lint setup-docs setup-release setup-mutation:
 	@scripts/setup $(@:setup-%=%)
 
 setup: setup-test setup-lint ## Set up everything for a change, and quick checks before each commit
@@ -65,6 +66,9 @@ faults-quick: setup-test
 
 matrix: setup-lab ## Run the collection with every supported ansible-core; ONLY="2.19 2.22" for some
 	@PYTHONPATH=tests/lab $(VENV)/python tests/matrix/matrix.py $(ONLY)
+
+mutation: setup-mutation ## Change the library in small ways and count what no unit test notices; ONLY="_policy" for all of some modules
+	@$(VENV)/python tests/mutation/mutation.py $(ONLY)
 
 lint: setup-lint ## Check style, types, YAML, shell, documentation, licences and Ansible
 	@$(VENV)/ruff check .
