@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 import time
 import typing as t
 
@@ -78,14 +79,13 @@ def registry_answers(
     :param timeout: seconds for each package.
     """
 
-    def ask(name: str) -> Answer:
-        # A warm cache would answer for a token that was revoked since. prefer-offline goes before --prefer-online, and an administrator
-        # may have set it for the host.
-        online = ("--prefer-offline=false", "--prefer-online")
-        result = _npm(["view", f"{name}@{packages[name]}", "version", "--json", *online], directory, token, path_prefix, timeout)
-        return Answer.of(result)
+    # With a cache of its own: from the host's, npm would answer for a token that was revoked since, or for a registry that is away.
+    with tempfile.TemporaryDirectory(prefix="ecommus-npm-cache-") as cache, concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
 
-    with concurrent.futures.ThreadPoolExecutor(_AT_ONCE) as pool:
+        def ask(name: str) -> Answer:
+            question = ["view", f"{name}@{packages[name]}", "version", "--json", "--cache", cache]
+            return Answer.of(_npm(question, directory, token, path_prefix, timeout))
+
         return dict(zip(packages, pool.map(ask, packages)))
 
 

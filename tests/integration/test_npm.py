@@ -133,6 +133,21 @@ def test_the_registry_is_asked_beforehand(release: Release, customer: Registry) 
     assert other["@ecommus-plugin/efactura-ro"].kind == "missing"
 
 
+def test_the_cache_does_not_answer_for_a_registry_that_is_away(release: Release, customer: Registry) -> None:
+    """npm does answer from it, whatever is said of online: make-fetch-happen, lib/cache/entry.js, revalidate."""
+
+    def ask() -> set[str]:
+        answers = _npm.registry_answers(str(release.directory), PACKAGES, token=TOKEN, path_prefix=release.prefix)
+        return {answer.kind for answer in answers.values()}
+
+    assert ask() == {"ok"}
+    customer.stop()
+    try:
+        assert ask() == {"unreachable"}
+    finally:
+        customer.start()
+
+
 def test_no_token(release: Release) -> None:
     release.env.write_text("")
     error = release.refused()
