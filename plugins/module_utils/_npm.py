@@ -39,6 +39,8 @@ _SETTINGS = {
     "npm_config_update_notifier": "false",
 }
 _AT_ONCE = 4  # questions to the registry
+# tsc: "error TS2304: ..."; esbuild: "file:1:7: ERROR: ..."; webpack and vite: "Module not found", "Could not resolve".
+_TELLING = re.compile(r"\berror\b( TS\d+)?[:\]]|\b(module not found|could not resolve|can(no|')t (find|resolve))\b", re.IGNORECASE)
 
 
 def ci(directory: str, *, token: str = "", env_file: str | None = None, path_prefix: t.Sequence[str] = (), timeout: float = 1800) -> None:
@@ -134,6 +136,12 @@ def build(
     return [{"workspace": workspace, "seconds": round(seconds, 1)} for workspace, _result, seconds in done]
 
 
+def telling(log: str, most: int = 4) -> list[str]:
+    """The lines of a build's *log* that say what is wrong, by the words that compilers and bundlers use; else the last ones."""
+    lines = [line.strip() for line in log.splitlines() if line.strip() and not line.startswith("npm ")]
+    return list(dict.fromkeys(line for line in lines if _TELLING.search(line)))[-most:] or lines[-most:]
+
+
 def _raise_build_error(failed: t.Sequence[tuple[str, Result]]) -> t.NoReturn:
     names = ", ".join(workspace for workspace, _result in failed)
     first = failed[0][1]
@@ -143,9 +151,8 @@ def _raise_build_error(failed: t.Sequence[tuple[str, Result]]) -> t.NoReturn:
         raise EcommusError(
             f"the disk is full: building {names} failed", "free space where the releases are, then run again", log=first.tail()
         )
-    lines = [line for line in first.tail(30).splitlines() if not line.startswith("npm ")]
     raise EcommusError(
-        f"building {names} failed with exit code {first.code}: {' | '.join(line.strip() for line in lines[-4:])}",
+        f"building {names} failed with exit code {first.code}: {' | '.join(telling(first.tail(30)))}",
         "the live shop is untouched; report the log to the vendor, or try another release",
         workspaces=[workspace for workspace, _result in failed],
         log=first.tail(30),
