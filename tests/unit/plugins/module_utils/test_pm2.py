@@ -14,7 +14,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils import _pm2_control
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._cutover_record import Record
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2 import Pm2, saved_names
-from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2_table import entries, parse_jlist, secrets
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2_table import Entry, entries, parse_jlist, secrets
 
 
 def raw(**env: Any) -> dict[str, Any]:
@@ -48,6 +48,74 @@ def test_only_known_fields_come_out_of_the_table() -> None:
     assert (entry.name, entry.exec_mode, entry.kill_timeout_ms, entry.listen_timeout_ms) == ("api", "cluster", 9000, 3000)
     assert "s3cret" not in str(entry) and "s3cret" not in str(entry.shown())
     assert secrets([process]) == {"s3cret-pw"}
+
+
+def test_every_field_comes_from_its_own_place() -> None:
+    full = {
+        "status": "stopping",
+        "exec_mode": "cluster_mode",
+        "NODE_APP_INSTANCE": 1,
+        "pm_uptime": 1700000000123,
+        "restart_time": 4,
+        "unstable_restarts": 2,
+        "exit_code": 7,
+        "version": "1.3.2",
+        "node_version": "22.20.0",
+        "namespace": "shop",
+        "wait_ready": True,
+        "listen_timeout": 8000,
+        "kill_timeout": "9000",
+        "autorestart": False,
+        "merge_logs": True,
+        "cron_restart": "0 4 * * *",
+        "watch": True,
+        "pm_out_log_path": "/l/out",
+        "pm_err_log_path": "/l/err",
+    }
+    (entry,) = entries([raw(**full)])
+    assert entry == Entry(
+        "api", 3, 42, "stopping", "cluster", 1, 1700000000123, 4, 2, 7, "/srv/x", "/srv/x/app.js", "1.3.2", "22.20.0", "shop", True,
+        8000, 9000, False, True, "0 4 * * *", True, "/l/out", "/l/err", 5,
+    )  # fmt: skip
+    assert entry.shown()["started"] == "2023-11-14T22:13:20Z"
+
+
+def test_what_pm2_does_not_say_has_a_default() -> None:
+    (entry,) = entries([{"name": "api", "pm_id": "3", "pid": None, "pm2_env": {}}])
+    assert entry == Entry(
+        "api", 3, 0, "unknown", "fork", None, 0, 0, 0, None, "", "", None, None, "default", False,
+        3000, 1600, True, False, None, False, None, None, 0,
+    )  # fmt: skip
+    (entry,) = entries([raw(wait_ready="true", merge_logs="true", autorestart="false", exec_mode="fork_mode", kill_timeout="soon")])
+    assert (entry.wait_ready, entry.merge_logs, entry.autorestart, entry.exec_mode) == (True, True, False, "fork")
+    assert entry.kill_timeout_ms == 1600
+
+
+@pytest.mark.parametrize(
+    ("status", "pid", "online", "stopped"),
+    [
+        ("online", 42, True, False),
+        ("online", 0, False, False),
+        ("stopped", 0, False, True),
+        ("stopped", 42, False, False),
+        ("errored", 0, False, False),
+    ],
+)
+def test_online_and_stopped_are_judged_by_the_pid_too(status: str, pid: int, online: bool, stopped: bool) -> None:
+    (entry,) = entries([{**raw(status=status), "pid": pid}])
+    assert (entry.online, entry.stopped) == (online, stopped)
+
+
+def test_the_table_is_in_the_order_of_ids() -> None:
+    assert [entry.pm_id for entry in entries([{**raw(), "pm_id": number} for number in (5, 1, 3)])] == [1, 3, 5]
+
+
+@pytest.mark.parametrize(
+    "line", [{"name": "api"}, {"name": "api", "pm_id": "x", "pm2_env": {}}, {"name": "api", "pm_id": 1, "pm2_env": None}]
+)
+def test_a_line_that_no_pm2_writes_is_named_without_its_content(line: dict[str, Any]) -> None:
+    with pytest.raises(EcommusError, match=r"cannot be read \((KeyError|ValueError|AttributeError)\)"):
+        entries([line])
 
 
 @pytest.mark.parametrize("name", ["all", "7", "", "/api/", "--force"])

@@ -1,0 +1,154 @@
+# Copyright (c) 2026 MD Labs
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an operator has to prove afterwards is in the report, and nothing is said that is not known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _report
+
+FIGURES = {"requests": 40, "failed": 1, "median_ms": 5.0, "slowest_ms": 30.0, "longest_gap_ms": 0.0}
+PROBER = {"totals": {"requests": 80, "failed": 1}, "targets": {"api": {**FIGURES, "identities": ["r1"]}}, "log": "x"}
+
+
+def phase(name: str, started: str, finished: str | None) -> dict[str, Any]:
+    return {"name": name, "started": f"2026-11-25T{started}Z", "finished": finished and f"2026-11-25T{finished}Z"}
+
+
+def run(**changes: Any) -> dict[str, Any]:
+    return {
+        "id": "20261125T100000Z-upgrade",
+        "outcome": "succeeded",
+        "from": {"version": "v1.3.2"},
+        "to": {"version": "v1.4.0"},
+        "started": "2026-11-25T10:00:00Z",
+        "finished": "2026-11-25T10:02:30Z",
+        "phases": [
+            phase("stage", "10:00:00", "10:01:00"),
+            phase("quiesce", "10:01:00", "10:01:05"),
+            phase("resume", "10:02:00", "10:02:10"),
+        ],
+        "facts": {
+            "snapshot": {"path": "/b/x.dump", "file": "/b/x.dump.age"},
+            "notes": {"manual_steps": ["re-import the preset"], "deprecations": ["old route"]},
+            "maintenance": {"open": False},
+        },
+        **changes,
+    }
+
+
+def build(journal: dict[str, Any], failure: str = "", **more: Any) -> dict[str, Any]:
+    given = {"host": "mystore", "operation": "upgrade", "prober": PROBER, "version": "v1.3.2", **more}
+    return _report.build(run=journal, failure=failure, **given)
+
+
+def test_a_report_holds_what_is_known() -> None:
+    kept = {"rollback_available_until": "2026-12-02T10:02:30Z", "bytes_kept": 7, "removed": []}
+    assert build(run(), pruned=kept, notes=["take care"]) == {
+        "host": "mystore",
+        "operation": "upgrade",
+        "run_id": "20261125T100000Z-upgrade",
+        "outcome": "upgraded",
+        "from_version": "v1.3.2",
+        "to_version": "v1.4.0",
+        "started": "2026-11-25T10:00:00Z",
+        "finished": "2026-11-25T10:02:30Z",
+        "seconds": 150.0,
+        "change_window_seconds": 70.0,
+        "requests": 80,
+        "requests_failed": 1,
+        "services": {"api": FIGURES},
+        "snapshot": "/b/x.dump.age",
+        "rollback_available_until": "2026-12-02T10:02:30Z",
+        "bytes_kept": 7,
+        "notices": ["take care"],
+        "manual_steps": ["re-import the preset"],
+        "deprecations": ["old route"],
+        "problem": "",
+        "remedy": "",
+        "evidence": {"run": run(), "prober": PROBER},
+    }
+
+
+def test_a_report_of_no_run_says_what_runs_and_nothing_else() -> None:
+    report = build({}, prober={})
+    unknown = ("run_id", "started", "finished", "seconds", "change_window_seconds", "requests", "requests_failed", "snapshot", "bytes_kept")
+    assert {name: report[name] for name in (*unknown, "rollback_available_until")} == dict.fromkeys((*unknown, "rollback_available_until"))
+    assert (report["from_version"], report["to_version"], report["outcome"]) == ("v1.3.2", "v1.3.2", "unchanged")
+    assert report["services"] == {} and report["notices"] == report["manual_steps"] == report["deprecations"] == []
+
+
+def test_problem_and_remedy_are_told_apart() -> None:
+    report = build(run(outcome="rolled_back"), "it broke. Remedy: mend it; Remedy: twice")
+    assert (report["problem"], report["remedy"], report["outcome"]) == ("it broke", "mend it; Remedy: twice", "failed")
+    assert build(run(), "it broke.")["remedy"] == ""
+
+
+@pytest.mark.parametrize(
+    ("operation", "journal", "failure", "outcome"),
+    [
+        ("upgrade", run(), "", "upgraded"),
+        ("rollback", run(), "", "rolled_back"),
+        ("rollback", {}, "", "unchanged"),
+        ("upgrade", {}, "no", "refused"),
+        ("upgrade", run(phases=[]), "no", "refused"),
+        ("upgrade", run(), "no", "failed"),
+        ("upgrade", run(outcome="rollback_failed"), "no", "rollback_failed"),
+        ("upgrade", run(outcome="rollback_failed"), "", "rollback_failed"),
+    ],
+)
+def test_one_word_says_how_it_ended(operation: str, journal: dict[str, Any], failure: str, outcome: str) -> None:
+    assert _report.outcome(operation, journal, failure) == outcome
+
+
+STOPPED = phase("quiesce", "10:01:00", "10:01:05")
+# Interrupted, and taken up again: from the first stop to the last start.
+TWICE = [
+    phase("quiesce", "10:01:00", None),
+    phase("resume", "10:01:30", "10:01:40"),
+    phase("quiesce", "10:02:00", "10:02:05"),
+    phase("resume", "10:03:00", "10:03:20"),
+]
+
+
+@pytest.mark.parametrize(
+    ("phases", "seconds"),
+    [
+        ([], None),
+        ([phase("stage", "10:00:00", "10:01:00")], None),
+        ([phase("resume", "10:00:00", "10:01:00")], None),
+        (TWICE, 140.0),
+        ([STOPPED], 240.0),  # they were started on the way back
+        ([STOPPED, phase("resume", "10:02:00", None)], None),
+    ],
+)
+def test_the_change_window(phases: list[dict[str, Any]], seconds: float | None) -> None:
+    assert _report.change_window(run(phases=phases, finished="2026-11-25T10:05:00Z")) == seconds
+
+
+def test_workers_that_were_left_alone_are_a_notice() -> None:
+    facts = {"workers": {"note": "they rested before"}}
+    assert build(run(facts=facts), notes=["first"])["notices"] == ["first", "the workers are left as they were: they rested before"]
+    assert _report.notices(run(facts={"workers": {"running": 2}})) == _report.notices({}) == []
+
+
+def test_what_is_left_to_do_by_hand() -> None:
+    window = "Acknowledge the maintenance window in the super-admin (settings, maintenance window), if you opened it."
+    notes = {"notes": {"manual_steps": ["a", 2]}}
+    assert _report.manual_steps(run(facts={**notes, "maintenance": {}})) == ["a", "2", window]
+    assert _report.manual_steps(run(facts=notes)) == ["a", "2"]
+    assert _report.manual_steps(run(facts={**notes, "maintenance": {}}, outcome="rolled_back")) == [window]
+    assert _report.manual_steps(run(facts={})) == _report.manual_steps({}) == []
+
+
+def test_it_is_written_where_only_the_operator_reads(tmp_path: Path) -> None:
+    path = _report.write({"host": "mystore"}, str(tmp_path / "runs" / "mystore"))
+    assert path == str(tmp_path / "runs" / "mystore" / "report.json")
+    assert json.loads(Path(path).read_text()) == {"host": "mystore"}
+    assert Path(path).parent.stat().st_mode & 0o777 == 0o700
+    assert _report.write({"host": "again"}, str(tmp_path / "runs" / "mystore")) == path
