@@ -80,6 +80,14 @@ def test_judgement(given, expected, problem):
     assert judge(given, expected) == problem
 
 
+@pytest.mark.parametrize(
+    ("wanted", "body"), [(["ok"], ["s3cret-token"]), ({"a": ["ok"]}, {"a": ["s3cret-token"]}), ([{"a": "ok"}], [{"a": "s3cret-token"}])]
+)
+def test_secret_is_not_quoted_from_within_a_list(wanted, body):
+    problem = judge(answer(body, 200), Expectation(json=wanted), ["s3cret-token"])
+    assert problem and "s3c" not in problem
+
+
 @pytest.mark.parametrize("body", ["s3cret-token", "x" * 115 + "s3cret-token", {"ok": "s3cret-token"}, {"ok": "x" * 112 + "s3cret-token"}])
 @pytest.mark.parametrize("status", [200, 500])
 def test_secret_is_not_quoted_even_where_the_quote_is_cut(body, status):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -210,3 +211,42 @@ def test_names_in_a_dump(tmp_path: Path) -> None:
     (tmp_path / "dump.pm2").write_text(json.dumps([{"name": "api"}, {"name": "api"}]))
     assert saved_names(str(tmp_path / "dump.pm2")) == ["api", "api"]
     assert saved_names(str(tmp_path / "none")) == []
+
+
+@pytest.mark.parametrize(
+    ("reply", "answer"),
+    [
+        ([{"args": [["table"]]}, "1:0"], ["table"]),
+        ([{"args": []}, "1:0"], None),
+        ([{}, "1:0"], None),
+        (["odd", "1:0"], None),
+        ([], None),
+        ([{"error": "no such id"}, "1:0"], _pm2_rpc.RpcError),
+    ],
+)
+def test_a_question_to_the_daemon_and_its_answer(tmp_path: Path, reply: list[Any], answer: object) -> None:
+    """As pm2-axon and pm2-axon-rpc frame them; the daemon is a socket here."""
+    path = str(tmp_path / "rpc.sock")
+    asked = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as daemon:
+        daemon.bind(path)
+        daemon.listen()
+
+        def answer_one() -> None:
+            connection, _peer = daemon.accept()
+            with connection:
+                asked.append(_pm2_rpc._receive(connection))
+                connection.sendall(_pm2_rpc._encode(reply))
+
+        thread = threading.Thread(target=answer_one)
+        thread.start()
+        try:
+            if answer is _pm2_rpc.RpcError:
+                with pytest.raises(_pm2_rpc.RpcError, match="the pm2 daemon refused stopProcessId: no such id"):
+                    _pm2_rpc.call(path, "stopProcessId", 3, timeout=5)
+            else:
+                assert _pm2_rpc.call(path, "stopProcessId", 3, timeout=5) == answer
+        finally:
+            thread.join(5)
+    assert asked == [[{"type": "call", "method": "stopProcessId", "args": [3]}, "1:0"]]
+    assert _pm2_rpc._encode(["é", {"a": 1}]) == b'\x12\x00\x00\x00\x04s:\xc3\xa9\x00\x00\x00\x0aj:{"a": 1}'
