@@ -18,6 +18,9 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._http_error import 
 
 # The product's auth routes take 10 requests a minute and address; half of them are left to people.
 MAX_LOGIN_REQUESTS = 5
+# Seconds after the first login that the API answered with a fault of its own, twice as many after each further one: an API that
+# finds its database again needs some.
+LOGIN_PAUSE = 2.0
 _MAX_PARALLEL = 32
 
 
@@ -123,7 +126,8 @@ class Logins:
         with self._lock:
             known = self._tokens.get(account)
             failed, failure_then = self._failures.get(account, (0.0, None))
-            if known is None and failure_then and failed >= came:
+            pause = LOGIN_PAUSE * 2 ** (self._asked - 1) if failure_then and failure_then.kind == "protocol" else 0.0
+            if known is None and failure_then and came <= failed + pause:
                 raise failure_then  # what the probe before us in the queue has just learned
             if known is None:
                 try:
@@ -151,6 +155,9 @@ class Logins:
         self._asked += 1
         if answer.status in (502, 503, 504):
             raise HttpError("protocol", f"login: status {answer.status}, the API is not up behind its proxy", "look at the API's log")
+        if answer.status >= 500:
+            problem = judge(answer, Expectation(status=(200, 201)), [account.password])
+            raise HttpError("protocol", f"login as {account.email}: {problem}", "look at the API's log")
         return _token_in(answer, account)
 
 

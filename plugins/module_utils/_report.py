@@ -63,6 +63,18 @@ def manual_steps(run: t.Mapping[str, t.Any]) -> list[str]:
     return steps
 
 
+def told_apart(failure: str) -> tuple[str, str]:
+    """What is wrong, and what is to be done, of an error: ``what. Remedy: how``, or several such joined by ``|``."""
+    first, *rest = failure.split(" Remedy: ")
+    problems, remedies = [first.rstrip(".")], []
+    for number, part in enumerate(rest, start=1):
+        # The last remedy ends the text, so a bar in it is its own.
+        remedy, _bar, problem = part.partition(" | ") if number < len(rest) else (part, "", "")
+        remedies.append(remedy)
+        problems += [problem.rstrip(".")] if problem else []
+    return " | ".join(problems), " | ".join(remedies)
+
+
 def build(
     host: str,
     operation: str,
@@ -86,7 +98,7 @@ def build(
     totals = prober.get("totals", {})
     keys = ("requests", "failed", "median_ms", "slowest_ms", "longest_gap_ms")
     services = {name: {key: figures[key] for key in keys} for name, figures in prober.get("targets", {}).items()}
-    problem, _separator, remedy = failure.partition(" Remedy: ")
+    problem, remedy = told_apart(failure)
     return {
         "host": host,
         "operation": operation,
@@ -107,7 +119,7 @@ def build(
         "notices": [*notes, *notices(run)],
         "manual_steps": manual_steps(run),
         "deprecations": run.get("facts", {}).get("notes", {}).get("deprecations", []),
-        "problem": problem.rstrip("."),
+        "problem": problem,
         "remedy": remedy,
         "evidence": {"run": dict(run), "prober": dict(prober)},
     }

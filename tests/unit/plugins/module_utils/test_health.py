@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _health
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._expect import Expectation
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._health import Bearer, Patience, Probe, check, failure
 from http_lab import raw_server, serve, unused_port
@@ -169,7 +170,7 @@ def test_token_key_may_be_a_path():
 
 
 @pytest.mark.parametrize(
-    ("status", "words"), [(401, "login as ann@shop.example: status 401"), (429, "too many logins"), (500, "status 500")]
+    ("status", "words"), [(401, "login as ann@shop.example: status 401"), (429, "too many logins")]
 )
 def test_refused_login_is_final_and_asked_once(status, words):
     shop = Shop(status, status, status)
@@ -179,15 +180,26 @@ def test_refused_login_is_final_and_asked_once(status, words):
     assert all(words in result.error for result in results)
 
 
-def test_login_behind_a_proxy_that_waits_for_the_api_is_asked_again():
-    shop = Shop(502, 503)
+def test_login_at_an_api_that_is_not_up_yet_is_asked_again_after_pauses(monkeypatch):
+    monkeypatch.setattr(_health, "LOGIN_PAUSE", 0.1)
+    shop = Shop(502, 503, 500)  # 500: as long as it has not found its database again
     with serve(shop) as server:
-        result = only(products(server.address), Patience(retries=9, interval=0.01, deadline=5))
+        began = time.monotonic()
+        result = only(products(server.address), Patience(retries=99, interval=0.01, deadline=5))
     assert result.ok
-    assert len(shop.logins) == 3
+    assert len(shop.logins) == 4
+    assert time.monotonic() - began > 0.1 + 0.2 + 0.4
 
 
-def test_login_is_never_asked_more_often_than_the_rate_limit_bears():
+def test_login_that_the_api_cannot_answer_is_no_fault_of_the_account():
+    with serve(Shop(500)) as server:
+        result = only(products(server.address), QUICK)
+    assert result.error.startswith("login as ann@shop.example: status 500 instead of 200 or 201")
+    assert result.remedy == "look at the API's log"
+
+
+def test_login_is_never_asked_more_often_than_the_rate_limit_bears(monkeypatch):
+    monkeypatch.setattr(_health, "LOGIN_PAUSE", 0.0)
     shop = Shop(*[503] * 50)
     with serve(shop) as server:
         results = check([products(server.address, f"p{i}") for i in range(4)], Patience(retries=50, interval=0.01, deadline=5))

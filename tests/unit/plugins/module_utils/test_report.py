@@ -84,9 +84,14 @@ def test_a_report_of_no_run_says_what_runs_and_nothing_else() -> None:
 
 
 def test_problem_and_remedy_are_told_apart() -> None:
-    report = build(run(outcome="rolled_back"), "it broke. Remedy: mend it; Remedy: twice")
-    assert (report["problem"], report["remedy"], report["outcome"]) == ("it broke", "mend it; Remedy: twice", "failed")
+    report = build(run(outcome="rolled_back"), "it broke | here. Remedy: mend it | or not")
+    assert (report["problem"], report["remedy"], report["outcome"]) == ("it broke | here", "mend it | or not", "failed")
     assert build(run(), "it broke.")["remedy"] == ""
+
+
+def test_of_several_checks_every_problem_is_one_and_every_remedy() -> None:
+    told = _report.told_apart("2 of 30 checks stop it. A: a. Remedy: mend a | B: b. Remedy: mend b | C: c. Remedy: mend c")
+    assert told == ("2 of 30 checks stop it. A: a | B: b | C: c", "mend a | mend b | mend c")
 
 
 @pytest.mark.parametrize(
