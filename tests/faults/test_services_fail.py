@@ -190,7 +190,7 @@ def mounted() -> Iterator[Callable[..., Disk]]:
 
 def test_disk_of_the_snapshots_is_full(scene: Scene, mounted: Callable[..., Disk]) -> None:
     """The checks found room, and then somebody else took it."""
-    disk = mounted(scene.shop.shop.snapshot_dir, 64)
+    disk = mounted(scene.shop.shop.snapshot_dir, 128)
     running = scene.start()
     running.until(lambda: LONG["dump"](scene))
     disk.fill()
