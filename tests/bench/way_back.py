@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 REPO = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(REPO / path) for path in ("tests/lab", "tests/integration", "playbooks/collections")]
+sys.path[:0] = [str(REPO / path) for path in ("tests/lab", "tests/integration", "tests/unit/plugins", "tests", "playbooks/collections")]
 
 import shopstate  # noqa: E402
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _process  # noqa: E402

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -299,7 +300,10 @@ def test_a_good_release_is_taken_back(scene: Scene, version: str) -> None:
 
 
 def test_without_salvage_the_data_is_that_of_the_snapshot(scene: Scene) -> None:
-    scene.load.__exit__(None, None, None)
+    deadline = time.monotonic() + 30
+    while not scene.load.accepted and time.monotonic() < deadline:
+        time.sleep(0.1)
+    scene.load.__exit__(None, None, None)  # all that comes now is ours
     facts = upgraded(scene)
     answer = scene.shop.place_order()
     assert answer.status == 201, answer.text
