@@ -13,6 +13,7 @@ import re
 import typing as t
 
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _files
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import told_apart
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._lock_watch import described
 
 Data = t.Mapping[str, t.Any]
@@ -48,7 +49,7 @@ def render(run: Data) -> str:
     found = run.get("facts", {}).get("defect")
     if not found:
         return ""
-    problem = str(found["msg"]).partition(" Remedy: ")[0].rstrip(".")
+    problem = told_apart(str(found["msg"]))[0]
     parts = [f"# {_subject(found)} of {run['to']['version']} failed", f"{_sentence(problem)}.", _circumstances(run)]
     if found["kind"] == "migration":
         parts += [*_failures(found), _ledgers(found), _blockers(found)]

@@ -24,3 +24,15 @@ class EcommusError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}. Remedy: {self.remedy}" if self.remedy else self.message
+
+
+def told_apart(failure: str) -> tuple[str, str]:
+    """What is wrong, and what is to be done, of an error: ``what. Remedy: how``, or several such joined by ``|``."""
+    first, *rest = failure.split(" Remedy: ")
+    problems, remedies = [first.rstrip(".")], []
+    for number, part in enumerate(rest, start=1):
+        # The last remedy ends the text, so a bar in it is its own.
+        remedy, _bar, problem = part.partition(" | ") if number < len(rest) else (part, "", "")
+        remedies.append(remedy)
+        problems += [problem.rstrip(".")] if problem else []
+    return " | ".join(problems), " | ".join(remedies)

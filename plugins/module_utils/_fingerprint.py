@@ -42,6 +42,14 @@ SELECT schemaname || '.' || sequencename, last_value, increment_by FROM pg_catal
 WHERE schemaname NOT LIKE 'pg\\_%' ORDER BY 1
 """
 
+# numeric: the sum may lie beyond bigint before it is cut to what the sequence can give out.
+_ADVANCE = """
+SELECT setval(seqrelid::regclass, CASE WHEN seqincrement > 0 THEN least(reserved, seqmax) ELSE greatest(reserved, seqmin) END::bigint)
+FROM (SELECT *, %(last)s::numeric + seqincrement::numeric * %(reserve)s AS reserved FROM pg_sequence) s
+JOIN pg_class c ON c.oid = seqrelid JOIN pg_namespace n ON n.oid = relnamespace
+WHERE nspname || '.' || relname = %(name)s
+"""
+
 # A backend reports what it wrote before it leaves pg_stat_activity (PostgreSQL 17 pgstat.c, pgstat_shutdown_hook), so with nobody
 # else there the counters are complete. TRUNCATE and whatever rewrites a table change its file instead.
 _WRITES = """
@@ -199,3 +207,8 @@ def behind(expected: t.Mapping[str, t.Any], found: t.Mapping[str, t.Any]) -> dic
         if before["last_value"] is not None and (last is None or (last - before["last_value"]) * before["increment"] < 0):
             late[name] = last
     return late
+
+
+def advance(connection: Session, name: str, last: int, reserve: int = 0) -> None:
+    """Set the sequence *name* as if it had given out *last* and *reserve* values more, as far as it goes."""
+    connection.execute(_ADVANCE, {"name": name, "last": last, "reserve": reserve})

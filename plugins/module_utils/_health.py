@@ -155,9 +155,6 @@ class Logins:
         self._asked += 1
         if answer.status in (502, 503, 504):
             raise HttpError("protocol", f"login: status {answer.status}, the API is not up behind its proxy", "look at the API's log")
-        if answer.status >= 500:
-            problem = judge(answer, Expectation(status=(200, 201)), [account.password])
-            raise HttpError("protocol", f"login as {account.email}: {problem}", "look at the API's log")
         return _token_in(answer, account)
 
 
@@ -165,6 +162,8 @@ def _token_in(answer: Answer, account: Bearer) -> str | Denied:
     if answer.status == 429:
         return Denied("login: status 429, too many logins from this address", "wait a minute before the next try")
     problem = judge(answer, Expectation(status=(200, 201)), [account.password])
+    if answer.status >= 500:
+        raise HttpError("protocol", f"login as {account.email}: {problem}", "look at the API's log")
     if problem:
         return Denied(f"login as {account.email}: {problem}", "correct the account, its password or its tenant in the inventory")
     value = answer.json()

@@ -20,29 +20,28 @@ _WHOLE = ".whole"  # in what is kept: everything was moved there
 _REPLACED = "replaced"
 
 
-def keep(root: str, commit: str, wanted: str = "") -> bool:
+def keep(root: str, commit: str, wanted: str = "") -> None:
     """Move the packages that *commit* runs with aside; those of other releases, except *wanted*, are removed.
 
-    :returns: whether they are kept now; False where that is not possible, and they are where they were.
+    Where they cannot be moved they stay where they are.
     """
     store = _store(root)
     if not os.path.isdir(os.path.join(root, ".git")):
-        return False
+        return
     for other in os.listdir(store) if os.path.isdir(store) else ():
         if other not in (commit, wanted):
             shutil.rmtree(os.path.join(store, other))
     kept = os.path.join(store, commit)
     os.makedirs(kept, exist_ok=True)
     if os.path.exists(os.path.join(kept, _WHOLE)):
-        return True
+        return
     try:
         _move(root, kept)
     except OSError:  # on a disk of their own, for one
         _move(kept, root)
         shutil.rmtree(kept)
-        return False
-    with open(os.path.join(kept, _WHOLE), "w", encoding="utf-8"):
-        return True
+        return
+    open(os.path.join(kept, _WHOLE), "w", encoding="utf-8").close()
 
 
 def began(root: str, commit: str) -> bool:

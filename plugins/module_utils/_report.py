@@ -10,6 +10,7 @@ import os
 import typing as t
 
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _files
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import told_apart
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._journal import ROLLBACK_FAILED, SUCCEEDED
 
 # The phases between which the shop's workers stand still.
@@ -61,18 +62,6 @@ def manual_steps(run: t.Mapping[str, t.Any]) -> list[str]:
     if "maintenance" in facts and not facts["maintenance"]:
         steps.append("Acknowledge the maintenance window in the super-admin (settings, maintenance window), if you opened it.")
     return steps
-
-
-def told_apart(failure: str) -> tuple[str, str]:
-    """What is wrong, and what is to be done, of an error: ``what. Remedy: how``, or several such joined by ``|``."""
-    first, *rest = failure.split(" Remedy: ")
-    problems, remedies = [first.rstrip(".")], []
-    for number, part in enumerate(rest, start=1):
-        # The last remedy ends the text, so a bar in it is its own.
-        remedy, _bar, problem = part.partition(" | ") if number < len(rest) else (part, "", "")
-        remedies.append(remedy)
-        problems += [problem.rstrip(".")] if problem else []
-    return " | ".join(problems), " | ".join(remedies)
 
 
 def build(

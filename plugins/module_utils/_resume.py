@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError, told_apart
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._journal import (
     OPEN,
     ROLLBACK_FAILED,
@@ -109,7 +109,7 @@ def _last(run: Run) -> str:
 def _blocked(run: Run) -> EcommusError:
     facts = run["facts"]
     snapshot = facts.get("snapshot", {}).get("path") or "see the run that it undoes"
-    why = str(facts.get("failure", "unknown")).partition(" Remedy: ")[0].rstrip(".")
+    why = told_apart(str(facts.get("failure", "unknown")))[0]
     return EcommusError(
         f"the way back of the run {run['id']} ({run['from'].get('version')} to {run['to'].get('version')}) failed in its phase"
         f" {_last(run)}: {why} (snapshot: {snapshot}; environment before: {facts.get('env_backup') or 'unchanged'})",

@@ -20,7 +20,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils import _salvage_fin
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _snapshot as snapshot
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._files import fsync_directory
-from ansible_collections.mdlabs.ecommus.plugins.module_utils._postgres import Target, rows, statement
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._postgres import Target, statement
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._salvage_find import Found, Row
 
 if t.TYPE_CHECKING:
@@ -175,8 +175,7 @@ def _advance_sequences(aside: Session, live: Session, replay: bool) -> dict[str,
     for name in fingerprint.behind(common, ours):
         advanced[name] = int(common[name]["last_value"])
         if replay:
-            schema, _dot, sequence = name.partition(".")
-            rows(live, "SELECT setval(format('%%I.%%I', %s::text, %s::text)::regclass, %s)", [schema, sequence, advanced[name]])
+            fingerprint.advance(live, name, advanced[name])
     return advanced
 
 

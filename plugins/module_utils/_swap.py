@@ -23,13 +23,6 @@ _ATTEMPTS = 3
 # Values of a sequence that clients may draw while the databases are exchanged.
 _RESERVE = 100
 
-# numeric: the sum may lie beyond bigint before it is cut to what the sequence can give out.
-_ADVANCE = """
-SELECT setval(seqrelid::regclass, CASE WHEN seqincrement > 0 THEN least(reserved, seqmax) ELSE greatest(reserved, seqmin) END::bigint)
-FROM (SELECT *, %(last)s::numeric + seqincrement::numeric * %(reserve)s AS reserved FROM pg_sequence) s
-JOIN pg_class c ON c.oid = seqrelid JOIN pg_namespace n ON n.oid = relnamespace
-WHERE nspname || '.' || relname = %(name)s
-"""
 
 
 def plan(connection: Session, live: str, replacement: str, failed: str) -> bool:
@@ -121,7 +114,7 @@ def _reserve(target: Target, used: str, replacement: str) -> None:
     with postgres.session(target.at(used)) as theirs, postgres.session(target.at(replacement)) as ours:
         drawn = fingerprint.sequences(theirs)
         for name in fingerprint.behind(drawn, fingerprint.sequences(ours)):
-            ours.execute(_ADVANCE, {"name": name, "last": drawn[name]["last_value"], "reserve": _RESERVE})
+            fingerprint.advance(ours, name, drawn[name]["last_value"], reserve=_RESERVE)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _report
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import told_apart
 
 FIGURES = {"requests": 40, "failed": 1, "median_ms": 5.0, "slowest_ms": 30.0, "longest_gap_ms": 0.0}
 PROBER = {"totals": {"requests": 80, "failed": 1}, "targets": {"api": {**FIGURES, "identities": ["r1"]}}, "log": "x"}
@@ -90,7 +91,7 @@ def test_problem_and_remedy_are_told_apart() -> None:
 
 
 def test_of_several_checks_every_problem_is_one_and_every_remedy() -> None:
-    told = _report.told_apart("2 of 30 checks stop it. A: a. Remedy: mend a | B: b. Remedy: mend b | C: c. Remedy: mend c")
+    told = told_apart("2 of 30 checks stop it. A: a. Remedy: mend a | B: b. Remedy: mend b | C: c. Remedy: mend c")
     assert told == ("2 of 30 checks stop it. A: a | B: b | C: c", "mend a | mend b | mend c")
 
 
