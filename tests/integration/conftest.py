@@ -28,6 +28,12 @@ def pm2_home(node_tools: Path) -> Iterator[pm2_shop.Shop]:
         shop.destroy()
 
 
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a snapshot is to be made, in a directory that is not there yet."""
+    return tmp_path / "backup" / "pre.dump"
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test with a cluster runs on the newest PostgreSQL that is installed, or on each with ECOMMUS_TEST_MAJORS=all."""
     if "pg_server" in metafunc.fixturenames:

@@ -6,20 +6,17 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
-import documented
 import pytest
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _restore, _snapshot, _swap
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._postgres import Target
 from ansible_collections.mdlabs.ecommus.plugins.modules import pg_salvage
-from postgres_cluster import PASSWORD, Shop, installed_majors
+from pg_calls import run
+from postgres_cluster import Shop, installed_majors
 
 pytestmark = pytest.mark.postgres
 
@@ -80,22 +77,7 @@ def target(pg_database: Shop) -> Target:
 
 
 def call(shop: Shop, path: Path | None, **arguments: Any) -> dict[str, Any]:
-    arguments = {"database_url": shop.url, "failed_database": "failed", "path": path and str(path), **arguments}
-    done = subprocess.run(
-        [sys.executable, pg_salvage.__file__],
-        input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    result: dict[str, Any] = json.loads(done.stdout)
-    result.pop("invocation", None)
-    print(result)
-    documented.check("pg_salvage", result)
-    assert PASSWORD not in json.dumps(result, ensure_ascii=False)
-    return result
+    return run(pg_salvage, {"database_url": shop.url, "failed_database": "failed", "path": path and str(path), **arguments})
 
 
 def snapshot(target: Target, path: Path) -> None:

@@ -21,11 +21,6 @@ from snapshot_calls import call, left
 pytestmark = pytest.mark.postgres
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "backup" / "pre.dump"
-
-
 def test_makes_a_private_snapshot_once(pg_database: Shop, path: Path) -> None:
     predicted = call(database_url=pg_database.url, path=str(path), _ansible_check_mode=True)
     assert predicted["changed"] and not path.parent.exists()

@@ -21,11 +21,6 @@ from snapshot_calls import BIN, call, left
 pytestmark = [pytest.mark.postgres, pytest.mark.skipif(shutil.which("age") is None, reason="the package age is not installed")]
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "backup" / "pre.dump"
-
-
 def identity(path: Path) -> str:
     """Make a private key in the file *path*; the public one."""
     subprocess.run(["age-keygen", "-o", path], check=True, capture_output=True)

@@ -25,11 +25,6 @@ pytestmark = pytest.mark.postgres
 DAMAGES = ["flip", *(pytest.param(how, marks=pytest.mark.exhaustive) for how in ("cut", "tail"))]
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "backup" / "pre.dump"
-
-
 def damage(path: Path, how: str) -> None:
     content = bytearray(path.read_bytes())
     if how == "cut":

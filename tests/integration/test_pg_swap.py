@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import signal
 import subprocess
 import sys
@@ -16,36 +14,18 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import documented
 import psycopg
 import pytest
 from ansible_collections.mdlabs.ecommus.plugins.modules import pg_swap
-from postgres_cluster import PASSWORD, Cluster, Shop
+from pg_calls import environment, run
+from postgres_cluster import Cluster, Shop
 
 pytestmark = pytest.mark.postgres
 
 
 def call(cluster: Cluster, role: str = "owner", **arguments: Any) -> dict[str, Any]:
-    """Run the module as Ansible does; no secret may be in anything that it says."""
-    arguments = {"database_url": cluster.url("live", role), "replacement": "copy", "failed_name": "failed", **arguments}
-    done = subprocess.run(
-        [sys.executable, pg_swap.__file__],
-        input=json.dumps({"ANSIBLE_MODULE_ARGS": arguments}),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        env=environment(),
-    )
-    result: dict[str, Any] = json.loads(done.stdout)
-    result.pop("invocation", None)
-    documented.check("pg_swap", result)
-    assert PASSWORD not in json.dumps(result, ensure_ascii=False)
-    return result
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    names = {"replacement": "copy", "failed_name": "failed"}
+    return run(pg_swap, {"database_url": cluster.url("live", role), **names, **arguments}, timeout=60)
 
 
 @pytest.fixture(params=["owner"])
