@@ -12,6 +12,7 @@ reports success either way.
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import time
@@ -93,11 +94,12 @@ def cluster(
     return Service(pm2, name, ecosystem, conditions, old, count, f"overlap {overlap}", environment=environment)
 
 
-def replace(pm2: Pm2, services: t.Sequence[Service], *, overlap: str = "all") -> None:
+def replace(pm2: Pm2, services: t.Sequence[Service], *, overlap: str = "all", parallel: int = 1) -> None:
     """Add the new processes of all *services* in order, watch them all together, and only then end the old ones of all.
 
     :param overlap: ``all`` starts all new ones before the first old one goes (twice the memory for a moment);
         ``one`` changes one process of each service at a time.
+    :param parallel: of how many services the new ones come up at the same time.
     :raises EcommusError: when a new process is not proven; then the new ones of all services are deleted, and the old ones serve as before.
     """
     record = Record.of(pm2.home)
@@ -105,7 +107,7 @@ def replace(pm2: Pm2, services: t.Sequence[Service], *, overlap: str = "all") ->
         record.begin(service.name, service.count, service.old)
     waiting = {service.name: list(service.old) for service in services}
     while any(len(service.added) < service.count for service in services):
-        _add_round(pm2, services, overlap)
+        _add_round(pm2, services, overlap, parallel)
         for service in services:
             service.give()
         time.sleep(max(service.pause for service in services))
@@ -115,21 +117,28 @@ def replace(pm2: Pm2, services: t.Sequence[Service], *, overlap: str = "all") ->
         record.end(service.name)
 
 
-def _add_round(pm2: Pm2, services: t.Sequence[Service], overlap: str) -> None:
+def _add_round(pm2: Pm2, services: t.Sequence[Service], overlap: str, parallel: int) -> None:
     known = {entry.pm_id for entry in pm2.table()}
     since = _pm2_logs.mark(entry for service in services for entry in service.old)
     try:
-        for service in services:
-            missing = service.count - len(service.added)
-            # one at a time, so that a release that cannot start shows with the first
-            for _number in range(missing if overlap == "all" else min(1, missing)):
-                with _named(service.name):
-                    service.add()
-                _watch(pm2, services, 0)
+        for first in range(0, len(services), parallel):
+            together = services[first : first + parallel]
+            with concurrent.futures.ThreadPoolExecutor(len(together)) as pool:
+                list(pool.map(lambda service: _add_missing(pm2, service, overlap), together))
+            _watch(pm2, services, 0)
         _watch(pm2, services, max(service.conditions.stable_seconds for service in services))
     except EcommusError as error:
         _take_back(pm2, services, known, since, error)
         raise
+
+
+def _add_missing(pm2: Pm2, service: Service, overlap: str) -> None:
+    missing = service.count - len(service.added)
+    # one at a time, so that a release that cannot start shows with the first
+    for _number in range(missing if overlap == "all" else min(1, missing)):
+        with _named(service.name):
+            service.add()
+        _watch(pm2, [service], 0)
 
 
 def _end_round(pm2: Pm2, services: t.Sequence[Service], waiting: dict[str, list[Entry]]) -> None:

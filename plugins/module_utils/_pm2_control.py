@@ -73,6 +73,8 @@ def _request(pm2: Pm2, params: t.Mapping[str, t.Any]) -> _pm2_states.Request:
                     f"{url} of health_urls ({name}) is not a plain http URL",
                     "give the address that the process listens on, such as http://127.0.0.1:4000/health",
                 )
+    if params["parallel"] < 1:
+        raise EcommusError(f"parallel is {params['parallel']}", "give the number of services that come up at the same time, at least 1")
     return _pm2_states.Request(
         conditions=_proof.Conditions(
             params["expect_path"],
@@ -85,6 +87,7 @@ def _request(pm2: Pm2, params: t.Mapping[str, t.Any]) -> _pm2_states.Request:
         health_urls=urls,
         stop_timeout=params["stop_timeout"],
         overlap=params["overlap"],
+        parallel=params["parallel"],
         fork_strategy=params["fork_strategy"],
         include_stopped=params["include_stopped"],
         instances=params["instances"],

@@ -33,6 +33,7 @@ class Request:
 
     :param health_urls: by process name; see :class:`_proof.Conditions`.
     :param stop_timeout: seconds that a process may need to end; pm2 must be set to grant it. None: what pm2 is set to.
+    :param parallel: of how many names ``replaced`` lets the new processes come up at the same time.
     :param instances: how many of each name ``started`` brings to life; None: all that pm2 knows.
     :param environment: by process name, variables that ``replaced`` gives new processes on top of those of the file.
     :param newer_than: seconds since the epoch; ``replaced`` leaves alone what started later, with the code and the environment file of now.
@@ -43,6 +44,7 @@ class Request:
     health_urls: t.Mapping[str, t.Sequence[str]] = dataclasses.field(default_factory=dict)
     stop_timeout: float | None = None
     overlap: str = "all"
+    parallel: int = 1
     fork_strategy: str = "auto"
     include_stopped: bool = False
     instances: int | None = None
@@ -175,7 +177,7 @@ def replaced(pm2: Pm2, names: t.Sequence[str], request: Request) -> t.Iterator[_
                 except _shared_port.CannotShare as error:
                     in_place[name] = error.message or None
             if services:
-                _cutover.replace(pm2, services, overlap=request.overlap)
+                _cutover.replace(pm2, services, overlap=request.overlap, parallel=request.parallel)
         yield from (service.outcome() for service in services)
     for name, note in in_place.items():
         address = _address(request.health_urls.get(name, ()), _port(name, request))

@@ -129,6 +129,12 @@ options:
     type: str
     choices: [all, one]
     default: all
+  parallel:
+    description:
+      - For O(state=replaced), of how many names the new processes come up at the same time, at least 1, as C(pm2 reload --parallel).
+      - More than 1 is quicker, and is for code that has proven itself. With 1 a release that cannot start shows with the first name.
+    type: int
+    default: 1
   fork_strategy:
     description:
       - For O(state=replaced) in fork mode, where a process holds its port alone.
@@ -377,6 +383,7 @@ def main() -> None:
             "stop_timeout": {"type": "float"},
             "instances": {"type": "int"},
             "overlap": {"type": "str", "choices": ["all", "one"], "default": "all"},
+            "parallel": {"type": "int", "default": 1},
             "fork_strategy": {"type": "str", "choices": ["auto", "restart"], "default": "auto"},
             "newer_than": {"type": "float"},
             "include_stopped": {"type": "bool", "default": False},

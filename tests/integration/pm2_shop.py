@@ -164,6 +164,7 @@ class Shop:
             "timeout": 15.0,
             "stop_timeout": None,
             "overlap": "all",
+            "parallel": 1,
             "newer_than": None,
             "include_stopped": False,
             "instances": None,

@@ -241,8 +241,12 @@ def three_services(shop: Shop) -> dict[str, list[int]]:
     return {name: online(shop, name) for name in ("api", "admin", "store")}
 
 
-@pytest.mark.parametrize(("second", "third"), some(("fork", "cluster"), ("cluster", "cluster")))
-def test_several_names_are_proven_and_changed_together(pm2_home: Shop, monkeypatch: pytest.MonkeyPatch, second: str, third: str) -> None:
+@pytest.mark.parametrize(
+    ("second", "third", "parallel"), some(("fork", "cluster", 1), ("fork", "fork", 3), ("cluster", "cluster", 1), ("cluster", "cluster", 2))
+)
+def test_several_names_are_proven_and_changed_together(
+    pm2_home: Shop, monkeypatch: pytest.MonkeyPatch, second: str, third: str, parallel: int
+) -> None:
     api(pm2_home)
     for number, (name, mode) in enumerate((("admin", second), ("store", third)), 1):
         pm2_home.define(name, mode, PORT + number)
@@ -255,7 +259,7 @@ def test_several_names_are_proven_and_changed_together(pm2_home: Shop, monkeypat
     urls = {name: [f"http://127.0.0.1:{PORT + number}/"] for number, name in enumerate(("api", "admin", "store"))}
     hammers = [Hammer(PORT + number, threads=2) for number in range(3)]
     with hammers[0], hammers[1], hammers[2]:
-        answer = replace(pm2_home, name=list(urls), health_urls=urls, fork_strategy="auto", stable_seconds=2)
+        answer = replace(pm2_home, name=list(urls), health_urls=urls, fork_strategy="auto", stable_seconds=2, parallel=parallel)
     assert [hammer.failures for hammer in hammers] == [[], [], []]
     assert answer["replaced"][1]["strategy"] == ("shared port" if second == "fork" else "overlap all")
     assert [outcome["name"] for outcome in answer["replaced"]] == answer["done"] == ["api", "admin", "store"]
@@ -264,13 +268,26 @@ def test_several_names_are_proven_and_changed_together(pm2_home: Shop, monkeypat
     assert not (pm2_home.home / "ecommus-cutover.json").exists()
 
 
-def test_one_bad_service_of_several_leaves_all_as_they_were(pm2_home: Shop) -> None:
+def test_services_come_up_at_the_same_time_when_asked_to(pm2_home: Shop) -> None:
+    names = list(three_services(pm2_home))
+    pm2_home.release("r2", "slow")  # each takes 1.5 s
+    pm2_home.switch("r2")
+    for parallel, apart in ((1, True), (2, False)):
+        answer = replace(pm2_home, name=names[1:], parallel=parallel)
+        admin, store = (process["started_ms"] for process in answer["processes"] if process["name"] in names[1:])
+        assert (store - admin >= 1500) == apart, f"parallel {parallel}"
+    with pytest.raises(EcommusError, match="parallel is 0"):
+        replace(pm2_home, parallel=0)
+
+
+@pytest.mark.parametrize("parallel", [1, 3])
+def test_one_bad_service_of_several_leaves_all_as_they_were(pm2_home: Shop, parallel: int) -> None:
     before = three_services(pm2_home)
     bad = pm2_home.release("bad", "crash")
     pm2_home.define("store", "cluster", PORT + 2, 1, cwd=str(bad), script=str(bad / "app.js"))
     hammers = [Hammer(PORT + number, threads=2) for number in range(3)]
     with hammers[0], hammers[1], hammers[2], pytest.raises(EcommusError, match=r"store .*crashed") as caught:
-        replace(pm2_home, name=list(before), expect_path=None, save=True)
+        replace(pm2_home, name=list(before), expect_path=None, save=True, parallel=parallel)
     assert [hammer.failures for hammer in hammers] == [[], [], []] and hammers[2].releases == {"r1"}
     assert {name: online(pm2_home, name) for name in before} == before
     details = caught.value.details
