@@ -15,6 +15,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import dataclasses
+import itertools
 import time
 import typing as t
 
@@ -64,12 +65,12 @@ class Service:
     killed: tuple[int, ...] = ()
     pause: t.ClassVar[float] = 0  # seconds between `give` and the end of the old ones
 
-    def add(self) -> None:
-        """Start one new process beside the others; returns when it has come up and answers.
+    def add(self, count: int) -> None:
+        """Start *count* new processes beside the others; returns when they have come up and answer.
 
-        :raises NotProven: when it does not.
+        :raises NotProven: when one does not.
         """
-        ids = add_one(self.pm2, self.name, self.ecosystem, self.old[0], self.conditions.timeout, self.node_options, self.environment)
+        ids = add(self.pm2, self.name, self.ecosystem, self.old[0], self.conditions.timeout, self.node_options, self.environment, count)
         self.added += _proof.answer(self.pm2, ids, self.conditions)
 
     def give(self) -> None:
@@ -99,7 +100,7 @@ def replace(pm2: Pm2, services: t.Sequence[Service], *, overlap: str = "all", pa
 
     :param overlap: ``all`` starts all new ones before the first old one goes (twice the memory for a moment);
         ``one`` changes one process of each service at a time.
-    :param parallel: of how many services the new ones come up at the same time.
+    :param parallel: how many new processes come up at the same time.
     :raises EcommusError: when a new process is not proven; then the new ones of all services are deleted, and the old ones serve as before.
     """
     record = Record.of(pm2.home)
@@ -121,10 +122,10 @@ def _add_round(pm2: Pm2, services: t.Sequence[Service], overlap: str, parallel: 
     known = {entry.pm_id for entry in pm2.table()}
     since = _pm2_logs.mark(entry for service in services for entry in service.old)
     try:
-        for first in range(0, len(services), parallel):
-            together = services[first : first + parallel]
-            with concurrent.futures.ThreadPoolExecutor(len(together)) as pool:
-                list(pool.map(lambda service: _add_missing(pm2, service, overlap), together))
+        missing = [(service, service.count - len(service.added)) for service in services]
+        wanted = [service for service, number in missing for _one in range(number if overlap == "all" else min(1, number))]
+        for first in range(0, len(wanted), parallel):
+            _add(pm2, wanted[first : first + parallel])
             _watch(pm2, services, 0)
         _watch(pm2, services, max(service.conditions.stable_seconds for service in services))
     except EcommusError as error:
@@ -132,13 +133,18 @@ def _add_round(pm2: Pm2, services: t.Sequence[Service], overlap: str, parallel: 
         raise
 
 
-def _add_missing(pm2: Pm2, service: Service, overlap: str) -> None:
-    missing = service.count - len(service.added)
-    # one at a time, so that a release that cannot start shows with the first
-    for _number in range(missing if overlap == "all" else min(1, missing)):
-        with _named(service.name):
-            service.add()
-        _watch(pm2, [service], 0)
+def _add(pm2: Pm2, wanted: t.Sequence[Service]) -> None:
+    """Start a new process for each of *wanted*, which are the same for several processes of one service, at the same time."""
+    services = [list(same) for _name, same in itertools.groupby(wanted, key=lambda service: service.name)]
+    with concurrent.futures.ThreadPoolExecutor(len(services)) as pool:
+        list(pool.map(lambda same: _add_to(same[0], len(same)), services))
+
+
+def _add_to(service: Service, count: int) -> None:
+    with _named(service.name):
+        # a running process can only be duplicated once at a time
+        for number in [count] if service.ecosystem is not None else [1] * count:
+            service.add(number)
 
 
 def _end_round(pm2: Pm2, services: t.Sequence[Service], waiting: dict[str, list[Entry]]) -> None:
@@ -185,7 +191,7 @@ def resume(pm2: Pm2, record: Record, name: str) -> tuple[list[Entry], int]:
     return running, len(running)
 
 
-def add_one(
+def add(
     pm2: Pm2,
     name: str,
     ecosystem: _ecosystem.Ecosystem | None,
@@ -193,15 +199,20 @@ def add_one(
     timeout: float,
     node_options: str | None = None,
     environment: t.Mapping[str, str] | None = None,
+    count: int = 1,
 ) -> list[int]:
-    """Start one process *name* beside the others; its id.
+    """Start processes *name* beside the others; their ids.
 
-    :raises NotProven: when it promised to say that it is ready (``wait_ready``) and did not.
+    :param count: how many; only one without an *ecosystem*.
+    :raises NotProven: when one promised to say that it is ready (``wait_ready``) and did not.
     """
     known = {entry.pm_id for entry in pm2.table()}
     if ecosystem is not None:
         patience = (ecosystem.app(name).listen_timeout_ms or model.listen_timeout_ms) / 1000 + _START_MARGIN
-        started = ecosystem.add(name, instances=1, timeout=max(timeout, patience), node_options=node_options, environment=environment)
+        limit = max(timeout, patience)
+        started = ecosystem.add(
+            name, instances=count, together=count > 1, timeout=limit, node_options=node_options, environment=environment
+        )
     else:
         started = _ecosystem.duplicate(pm2, model.pm_id, timeout=max(timeout, model.listen_timeout_ms / 1000 + _START_MARGIN))
     fresh = [entry for entry in pm2.table(name) if entry.pm_id not in known]

@@ -22,9 +22,9 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2 import Pm2
 
 _MARK = "ECOMMUS-ANSWER:"
 
-# stdin: {package, do: read|add|restart|duplicate, file, only, env, instances, id, extra, node_options, moves, to}. The answer is the
-# marked line of stdout. With "to", a read puts that directory in the place of those in "moves", and tells all that it takes to start
-# the processes.
+# stdin: {package, do: read|add|restart|duplicate, file, only, env, instances, together, id, extra, node_options, moves, to}. The answer
+# is the marked line of stdout. With "to", a read puts that directory in the place of those in "moves", and tells all that it takes to
+# start the processes.
 _SCRIPT = r"""
 'use strict'
 const fs = require('fs'), path = require('path')
@@ -92,19 +92,34 @@ function act () {
         return send(method, argument, cb)
       }
       pm2.Client.executeRemote = remote
-      const done = (error, started) => setTimeout(() => answer({
-        error: error ? text(error) : null, ready,
-        ids: [].concat(started || []).filter((p) => p && p.pm2_env).map((p) => p.pm2_env.pm_id) }), 100)
+      // That a process is ready may be heard of here a moment after pm2 has heard it.
+      const done = (error, started, looks = 20) => {
+        const fresh = [].concat(started || []).filter((p) => p && p.pm2_env).map((p) => p.pm2_env)
+        const heard = fresh.every((env) => ready.includes(env.pm_id) || !env.wait_ready)
+        if (!heard && looks > 0) setTimeout(done, 5, error, started, looks - 1)
+        else answer({ error: error ? text(error) : null, ready, ids: fresh.map((env) => env.pm_id) })
+      }
       if (ask.do === 'duplicate') return remote('duplicateProcessId', ask.id, done)
       const options = { only: ask.only, instances: ask.instances }
       if (ask.env) options.env = ask.env
       if (ask.do === 'restart') return pm2.restart(ask.file, options, done)
+      // pm2 starts the instances of a name one after the other. In cluster mode each has its number before the next is asked for.
+      const together = (argument, cb) => {
+        const count = argument.instances
+        const started = [], errors = []
+        const ended = (error, more) => {
+          (error ? errors : started).push(...[].concat(error || more || []))
+          if (errors.length + started.length === count) cb(errors.length ? new Error(text(errors)) : null, started)
+        }
+        for (let i = 0; i < count; i++) remote('prepare', Object.assign({}, argument, { instances: 1 }), ended)
+      }
       pm2.Client.executeRemote = (method, argument, cb) => {
         if (method === 'getMonitorData') return cb(null, [])
         if (method === 'prepare') Object.assign(argument.env, ask.extra)
         if (method === 'prepare' && ask.node_options) {
           argument.env.NODE_OPTIONS = [argument.env.NODE_OPTIONS, ask.node_options].filter(Boolean).join(' ')
         }
+        if (method === 'prepare' && ask.together && argument.exec_mode === 'cluster_mode') return together(argument, cb)
         return remote(method, argument, cb)
       }
       pm2.start(ask.file, options, done)
@@ -213,6 +228,7 @@ class Ecosystem:
         *,
         instances: int | None,
         timeout: float,
+        together: bool = False,
         node_options: str | None = None,
         environment: t.Mapping[str, str] | None = None,
     ) -> Started:
@@ -220,10 +236,11 @@ class Ecosystem:
 
         :param instances: how many; None starts as many as the file says.
         :param timeout: seconds until all of them are ready.
+        :param together: whether several *instances* in cluster mode come up at the same time.
         :param node_options: to add to NODE_OPTIONS of the process.
         :param environment: variables that it gets on top of those of the file.
         """
-        more = {"node_options": node_options, "extra": dict(environment or {})}
+        more = {"together": together, "node_options": node_options, "extra": dict(environment or {})}
         return self._started({"do": "add", "only": name, "instances": instances, "env": self.environment, **more}, timeout)
 
     def restart(self, name: str, *, timeout: float) -> Started:

@@ -83,7 +83,7 @@ def _start_again(
     _ending.delete(pm2, old)
     ids: list[int] = []
     for _number in range(count):
-        ids += _cutover.add_one(pm2, name, ecosystem, old[0], timeout, environment=environment)
+        ids += _cutover.add(pm2, name, ecosystem, old[0], timeout, environment=environment)
     return ids
 
 
@@ -100,8 +100,8 @@ class _Shared(_cutover.Service):
         super().__init__(**{field.name: getattr(service, field.name) for field in dataclasses.fields(service)})
         self._shared, self._gap = shared, gap
 
-    def add(self) -> None:
-        super().add()
+    def add(self, count: int) -> None:
+        super().add(count)
         entry = self.added[-1]
         if entry.pid not in _process.listening_pids(self._shared.port):
             raise _proof.NotProven(

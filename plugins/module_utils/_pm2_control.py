@@ -74,7 +74,7 @@ def _request(pm2: Pm2, params: t.Mapping[str, t.Any]) -> _pm2_states.Request:
                     "give the address that the process listens on, such as http://127.0.0.1:4000/health",
                 )
     if params["parallel"] < 1:
-        raise EcommusError(f"parallel is {params['parallel']}", "give the number of services that come up at the same time, at least 1")
+        raise EcommusError(f"parallel is {params['parallel']}", "give the number of processes that come up at the same time, at least 1")
     return _pm2_states.Request(
         conditions=_proof.Conditions(
             params["expect_path"],

@@ -33,7 +33,7 @@ class Request:
 
     :param health_urls: by process name; see :class:`_proof.Conditions`.
     :param stop_timeout: seconds that a process may need to end; pm2 must be set to grant it. None: what pm2 is set to.
-    :param parallel: of how many names ``replaced`` lets the new processes come up at the same time.
+    :param parallel: how many new processes ``replaced`` lets come up at the same time.
     :param instances: how many of each name ``started`` brings to life; None: all that pm2 knows.
     :param environment: by process name, variables that ``replaced`` gives new processes on top of those of the file.
     :param newer_than: seconds since the epoch; ``replaced`` leaves alone what started later, with the code and the environment file of now.

@@ -131,8 +131,8 @@ options:
     default: all
   parallel:
     description:
-      - For O(state=replaced), of how many names the new processes come up at the same time, at least 1, as C(pm2 reload --parallel).
-      - More than 1 is quicker, and is for code that has proven itself. With 1 a release that cannot start shows with the first name.
+      - For O(state=replaced), how many new processes come up at the same time, at least 1, as with C(pm2 reload --parallel).
+      - More than 1 is quicker, and is for code that has proven itself. With 1 a release that cannot start shows with the first process.
     type: int
     default: 1
   fork_strategy:

@@ -148,7 +148,7 @@ def test_a_killed_attempt_does_not_leave_twice_as_many(pm2_home: Shop) -> None:
     before = online(pm2_home, "api")
     pm2 = Pm2(str(pm2_home.home), (str(pm2_home.bin),))
     Record.of(pm2.home).begin("api", 2, pm2.table("api"))
-    _cutover.add_one(pm2, "api", _ecosystem.Ecosystem(pm2, str(pm2_home.ecosystem)), pm2.table("api")[0], 15)
+    _cutover.add(pm2, "api", _ecosystem.Ecosystem(pm2, str(pm2_home.ecosystem)), pm2.table("api")[0], 15)
     assert len(online(pm2_home, "api")) == 3
     with Hammer(PORT) as hammer:
         replace(pm2_home)
@@ -268,14 +268,15 @@ def test_several_names_are_proven_and_changed_together(
     assert not (pm2_home.home / "ecommus-cutover.json").exists()
 
 
-def test_services_come_up_at_the_same_time_when_asked_to(pm2_home: Shop) -> None:
+def test_processes_come_up_at_the_same_time_when_asked_to(pm2_home: Shop) -> None:
     names = list(three_services(pm2_home))
     pm2_home.release("r2", "slow")  # each takes 1.5 s
     pm2_home.switch("r2")
-    for parallel, apart in ((1, True), (2, False)):
-        answer = replace(pm2_home, name=names[1:], parallel=parallel)
-        admin, store = (process["started_ms"] for process in answer["processes"] if process["name"] in names[1:])
-        assert (store - admin >= 1500) == apart, f"parallel {parallel}"
+    for parallel, apart in ((1, [True] * 3), (2, [False, True, False]), (9, [False] * 3)):
+        fresh = [p for p in replace(pm2_home, name=names, parallel=parallel)["processes"] if p["name"] in names]
+        starts = [p["started_ms"] for p in sorted(fresh, key=lambda p: (names.index(p["name"]), p["started_ms"]))]
+        assert [later - earlier >= 1500 for earlier, later in zip(starts, starts[1:])] == apart, f"parallel {parallel}"
+        assert len({p["instance"] for p in fresh if p["name"] == "api"}) == 2
     with pytest.raises(EcommusError, match="parallel is 0"):
         replace(pm2_home, parallel=0)
 
