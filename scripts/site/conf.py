@@ -91,6 +91,8 @@ ANSIBLE_PAGES = {
     "callback_plugins": "plugins/callback.html",
     "common_return_values": "reference_appendices/common_return_values.html",
 }
+# Of a module or plugin of ansible-core, whose names scripts/docs-lint looks up.
+ANSIBLE_PLUGIN = re.compile(r"ansible_collections\.ansible\.builtin\.(\w+)")
 # The theme has the contents of each page beside it.
 LOCAL_CONTENTS = re.compile(r"^\.\. contents::\n(?: +:.*\n)*", re.MULTILINE)
 LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)#\s]+)")
@@ -139,7 +141,8 @@ def lead_variables_to_meanings(app: Sphinx, doctree: nodes.document, docname: st
 
 def lead_to_ansible(app: Sphinx, env: BuildEnvironment, node: addnodes.pending_xref, shown: nodes.Element) -> nodes.Element | None:
     """Let references to Ansible's own documentation lead there. One that is in no list is told by Sphinx."""
-    page = ANSIBLE_PAGES.get(node["reftarget"])
+    plugin = ANSIBLE_PLUGIN.fullmatch(node["reftarget"])
+    page = f"collections/ansible/builtin/{plugin[1]}.html" if plugin else ANSIBLE_PAGES.get(node["reftarget"])
     return nodes.reference("", "", shown, refuri=f"{ANSIBLE}/{page}", internal=False) if page else None
 
 
