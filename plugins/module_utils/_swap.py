@@ -24,7 +24,6 @@ _ATTEMPTS = 3
 _RESERVE = 100
 
 
-
 def plan(connection: Session, live: str, replacement: str, failed: str) -> bool:
     """Whether the swap is still to be done; False when a run before this one has done it.
 
