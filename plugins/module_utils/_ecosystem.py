@@ -95,7 +95,7 @@ function act () {
       // That a process is ready may be heard of here a moment after pm2 has heard it.
       const done = (error, started, looks = 20) => {
         const fresh = [].concat(started || []).filter((p) => p && p.pm2_env).map((p) => p.pm2_env)
-        const heard = fresh.every((env) => ready.includes(env.pm_id) || !env.wait_ready)
+        const heard = fresh.length && fresh.every((env) => ready.includes(env.pm_id) || !env.wait_ready)
         if (!heard && looks > 0) setTimeout(done, 5, error, started, looks - 1)
         else answer({ error: error ? text(error) : null, ready, ids: fresh.map((env) => env.pm_id) })
       }
@@ -105,13 +105,14 @@ function act () {
       if (ask.do === 'restart') return pm2.restart(ask.file, options, done)
       // pm2 starts the instances of a name one after the other. In cluster mode each has its number before the next is asked for.
       const together = (argument, cb) => {
-        const count = argument.instances
         const started = [], errors = []
+        let open = argument.instances
         const ended = (error, more) => {
           (error ? errors : started).push(...[].concat(error || more || []))
-          if (errors.length + started.length === count) cb(errors.length ? new Error(text(errors)) : null, started)
+          open -= 1
+          if (open === 0) cb(errors.length ? new Error(text(errors)) : null, started)
         }
-        for (let i = 0; i < count; i++) remote('prepare', Object.assign({}, argument, { instances: 1 }), ended)
+        for (let i = argument.instances; i > 0; i--) remote('prepare', Object.assign({}, argument, { instances: 1 }), ended)
       }
       pm2.Client.executeRemote = (method, argument, cb) => {
         if (method === 'getMonitorData') return cb(null, [])
