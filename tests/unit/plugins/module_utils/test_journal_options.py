@@ -10,9 +10,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._journal import Journal
-from ansible_collections.mdlabs.ecommus.plugins.module_utils._journal_options import noted
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._journal_options import journal_options, noted
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._keeper import Keeper
 
 CONTROLLER = {"owner": "ann", "host": "ctl", "machine": "m", "pid": 100, "gone": ""}
@@ -64,3 +65,15 @@ def test_nothing_is_done_for_a_run_that_lost_its_lock(step: dict[str, Any]) -> N
 def test_nothing_is_noted_in_check_mode_or_without_a_run(step: dict[str, Any]) -> None:
     assert call(step, check=True) == ([], {"changed": True})
     assert call(None) == ([], {"changed": True})
+
+
+def test_a_step_is_whole_or_refused(step: dict[str, Any]) -> None:
+    validator = ArgumentSpecValidator(journal_options())
+    required = ("directory", "run_id", "phase", "controller")
+    for name in required:
+        found = validator.validate({"journal": {key: value for key, value in step.items() if key != name}})
+        assert found.error_messages == [f"missing required arguments: {name} found in journal"]
+    assert validator.validate({}).error_messages == []
+    found = validator.validate({"journal": {**{name: step[name] for name in required}, "controller": {"owner": "ann", "pid": "7"}}})
+    nobody = {"owner": "ann", "host": "", "machine": "", "pid": 7, "gone": ""}
+    assert found.validated_parameters == {"journal": {**step, "facts": {}, "controller": nobody}}

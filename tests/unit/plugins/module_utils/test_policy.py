@@ -12,8 +12,14 @@ TAGS = {tag: f"commit-of-{tag}" for tag in ("v1.3.2", "v1.3.3", "v1.4.0", "v2.0.
     [("v1.3.2", "v1.3.3", "patch"), ("v1.3.2", "v1.4.0", "minor"), ("v1.4.0", "v1.4.0", "same"), ("v1.4.0", "v1.10.0", "minor")],
 )
 def test_steps_that_may_be_made(source: str, target: str, bump: str) -> None:
-    step = _policy.decide(source, target, TAGS)
-    assert (step.bump, step.commit) == (bump, f"commit-of-{target}")
+    step = {"source": source, "target": target, "commit": f"commit-of-{target}", "bump": bump}
+    assert _policy.decide(source, target, TAGS).as_dict() == step
+
+
+def test_the_newest_releases_are_those_of_the_highest_number() -> None:
+    tags = [*TAGS, "v2.0.0-rc.1", "v1.3.1"]
+    assert _policy.newest(tags) == ["v2.0.0", "v2.0.0-rc.1", "v1.10.0", "v1.4.0", "v1.3.3"]
+    assert _policy.newest(tags, 1) == ["v2.0.0"]
 
 
 @pytest.mark.parametrize(
@@ -33,3 +39,9 @@ def test_steps_that_may_not(source: str | None, target: str, says: str, remedy: 
         _policy.decide(source, target, TAGS)
     assert says in f"{caught.value.message} {caught.value.remedy}"
     assert remedy in f"{caught.value.message} {caught.value.remedy}"
+
+
+def test_a_remote_without_releases_is_told_as_such() -> None:
+    with pytest.raises(EcommusError) as caught:
+        _policy.decide("v1.3.2", "v1.4.0", {"nightly": "c"})
+    assert (caught.value.message, caught.value.remedy) == ("the remote has no release v1.4.0", "its newest are: none")
