@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._dotenv import entries, parse, read, secrets, with_values
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
@@ -86,23 +88,59 @@ def test_a_missing_last_line_end_is_added() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted", "says"),
+    ("value", "written"),
     [
-        ('A="1\nC="x"\n', {"A": "2"}, "cannot be changed safely: A "),  # the first quote ends before the x
-        ("", {"B": "'`\"\\n"}, "every kind of quote"),
-        ("", {"B": "a\rb"}, "carriage return"),
-        ("", {"1B": "a"}, "not the name"),
-        ("", {"B=C": "a"}, "not the name"),
+        ("az_AZ09./:@%+,=-", "az_AZ09./:@%+,=-"),
+        ("", ""),
+        ("a b", "'a b'"),
+        ("$a", "'$a'"),
+        ("it's", "`it's`"),
+        ("it's `so`", '"it\'s `so`"'),
+        ("a\nb", '"a\\nb"'),
+        ('a\n"b"', "'a\n\"b\"'"),
+        ("a\n\\n", "'a\n\\n'"),
     ],
 )
-def test_refused(text: str, wanted: dict[str, str], says: str) -> None:
-    with pytest.raises(EcommusError, match=says):
+def test_a_value_is_written_as_plainly_as_every_reader_allows(value: str, written: str) -> None:
+    assert with_values("", {"A": value}) == f"A={written}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted", "says", "remedy"),
+    [
+        ("", {"B": "'`\"\\n"}, "the value of B holds every kind of quote", "base64"),
+        ("", {"B": "'`\""}, "the value of B holds every kind of quote", "base64"),
+        ("", {"B": "'`\\n"}, "the value of B holds every kind of quote", "base64"),
+        ("", {"B": "a\rb"}, "the value of B holds a carriage return or a NUL", "remove it"),
+        ("", {"B": "a\0b"}, "the value of B holds a carriage return or a NUL", "remove it"),
+        ("", {"1B": "a"}, "'1B' is not the name of an environment variable", "no digit in front"),
+        ("", {"B=C": "a"}, "'B=C' is not the name of an environment variable", "use letters"),
+    ],
+)
+def test_refused(text: str, wanted: dict[str, str], says: str, remedy: str) -> None:
+    with pytest.raises(EcommusError) as caught:
         with_values(text, wanted)
+    assert caught.value.message.startswith(says)
+    assert remedy in caught.value.remedy
 
 
-def test_no_file(tmp_path: object) -> None:
-    with pytest.raises(EcommusError, match="does not exist"):
+def test_a_change_that_would_not_be_read_back_is_refused() -> None:
+    with pytest.raises(EcommusError) as caught:
+        with_values('A="1\nC="x"\nB="1\nC="y"\n', {"B": "2", "A": "2"})  # the first quote ends before the x
+    assert caught.value.message == "the environment file cannot be changed safely: A, B would read differently afterwards"
+    assert "unclosed quote" in caught.value.remedy
+    assert caught.value.details == {"variables": ["A", "B"]}
+
+
+def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(EcommusError) as caught:
         read(f"{tmp_path}/none")
+    assert caught.value.message == f"the environment file {tmp_path}/none does not exist"
+    assert "inventory" in caught.value.remedy
+    with pytest.raises(EcommusError) as caught:
+        read(str(tmp_path))
+    assert caught.value.message == f"the environment file {tmp_path} cannot be read: Is a directory"
+    assert "correct its path" in caught.value.remedy
 
 
 def test_secrets() -> None:

@@ -3,11 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import dataclasses
 import os
+import re
 from pathlib import Path
 
 import pytest
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _env_file
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._env_file import Change
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 
 CONTENT = b"# shop\r\nA=one\r\nB='t\xff o'\r\n"
@@ -64,6 +67,54 @@ def test_check_writes_nothing(env: Path) -> None:
     assert len(list(env.resolve().parent.iterdir())) == 1
 
 
+def test_what_was_done_is_told_whole(env: Path, tmp_path: Path) -> None:
+    backup = str(tmp_path / "before")
+    keys = {"keys_before": ("A", "B"), "keys_after": ("A", "B", "C")}
+    done = Change(changed=True, **keys, added=("C",), updated=("A",), backup=backup)
+    assert _env_file.update(str(env), {"C": "new", "A": "2", "B": "t\udcff o"}, backup=backup, check=True) == done
+    assert _env_file.update(str(env), {"C": "new", "A": "2", "B": "t\udcff o"}, backup=backup) == done
+    unchanged = Change(changed=False, keys_before=("A", "B", "C"), keys_after=("A", "B", "C"))
+    assert _env_file.update(str(env), {"A": "2"}) == unchanged
+    assert _env_file.update(str(env), {"A": "2"}, backup=str(tmp_path / "none")) == unchanged
+    assert _env_file.update(str(env), {"A": "2"}, backup=backup) == dataclasses.replace(unchanged, backup=backup)
+    back = Change(changed=True, keys_before=("A", "B", "C"), keys_after=("A", "B"), updated=("A",), removed=("C",), backup=backup)
+    assert _env_file.restore(str(env), backup, check=True) == back
+    assert env.read_bytes() != CONTENT
+    assert _env_file.restore(str(env), backup, missing_ok=True) == back
+    assert _env_file.restore(str(env), backup) == Change(False, ("A", "B"), ("A", "B"), backup=backup)
+
+
+def test_a_backup_is_named_after_its_file_and_its_time(env: Path) -> None:
+    backup = _env_file.update(str(env), {"A": "2"}).backup
+    assert backup and re.fullmatch(rf"{env.resolve()}\.\d{{8}}T\d{{6}}Z\.{os.getpid()}~", backup)
+
+
+def test_a_file_that_is_gone_comes_back_with_the_mode_of_its_backup(env: Path, tmp_path: Path) -> None:
+    backup = tmp_path / "before"
+    _env_file.update(str(env), {"A": "2"}, backup=str(backup))
+    env.resolve().unlink()
+    backup.chmod(0o600)
+    back = _env_file.restore(str(env), str(backup))
+    assert back == Change(True, (), ("A", "B"), added=("A", "B"), backup=str(backup))
+    assert (env.read_bytes(), env.stat().st_mode & 0o7777) == (CONTENT, 0o600)
+
+
+def test_without_a_backup_the_file_was_never_changed(env: Path, tmp_path: Path) -> None:
+    none = str(tmp_path / "none")
+    assert _env_file.restore(str(env), none, missing_ok=True) == Change(False, ("A", "B"), ("A", "B"))
+    with pytest.raises(EcommusError, match="none does not exist"):
+        _env_file.restore(str(env), none)
+
+
+def test_attributes_stay(env: Path) -> None:
+    try:
+        os.setxattr(env, "user.note", b"n")
+    except OSError:
+        pytest.skip("no extended attributes on this file system")
+    _env_file.update(str(env), {"A": "2"})
+    assert os.getxattr(env, "user.note") == b"n"
+
+
 def test_a_retry_keeps_the_first_backup(env: Path, tmp_path: Path) -> None:
     backup = str(tmp_path / "before")
     _env_file.update(str(env), {"A": "2"}, backup=backup)
@@ -85,10 +136,25 @@ def test_a_failed_write_leaves_the_file(env: Path, monkeypatch: pytest.MonkeyPat
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(EcommusError, match="No space left"):
-        _env_file.update(str(env), {"A": "2"})
+    with pytest.raises(EcommusError) as caught:
+        _env_file.update(str(env), {"A": "2"}, backup=f"{env.resolve()}.before")
+    assert caught.value.message == f"{env.resolve()}.before cannot be written: No space left on device"
+    assert "free space" in caught.value.remedy
     assert env.read_bytes() == CONTENT
     assert len(list(env.resolve().parent.iterdir())) == 1
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_directory_that_cannot_be_written_is_named(env: Path) -> None:
+    folder = env.resolve().parent
+    folder.chmod(0o500)
+    try:
+        with pytest.raises(EcommusError) as caught:
+            _env_file.update(str(env), {"A": "2"})
+    finally:
+        folder.chmod(0o700)
+    assert caught.value.message == f"{folder} cannot be written: Permission denied"
+    assert "owns the shop" in caught.value.remedy
 
 
 def test_missing_file(tmp_path: Path) -> None:

@@ -50,6 +50,13 @@ def test_subset_matches(expected):
         ({"checks.1.name": "x"}, 'JSON at checks.1.name: expected "x", found nothing'),
         ({"checks": []}, 'JSON at checks: expected [], found [{"name": "redis", "ok": true}]'),
         ({"ok": True, "db.status": 5}, 'JSON at db.status: expected 5, found "up"'),
+        ({"db": {"status": {"x": 1}}}, 'JSON at db.status: expected {"x": 1}, found "up"'),
+        ({"checks": [{"name": "db"}]}, 'JSON at checks.0.name: expected "db", found "redis"'),
+        ({"checks": {"1": {}}}, "JSON at checks.1: expected {}, found nothing"),
+        ({"checks": {"-1": {}}}, "JSON at checks.-1: expected {}, found nothing"),
+        ({"checks.x": 1}, "JSON at checks.x: expected 1, found nothing"),
+        ({"ok": "ț" * 120}, 'JSON at ok: expected "' + "ț" * 119 + "…, found true"),
+        ({"ok": "ț" * 118}, 'JSON at ok: expected "' + "ț" * 118 + '", found true'),
     ],
 )
 def test_mismatch_names_path_expected_and_found(expected, problem):
@@ -72,12 +79,24 @@ def test_json_that_is_no_object():
         (answer({"ok": True}, truncated=True), Expectation(json={"ok": True}), "the body is too large to be read as JSON"),
         (answer("a page"), Expectation(text="shop"), 'the body lacks "shop", it is "a page"'),
         (answer("a shop page"), Expectation(text="shop"), ""),
+        (answer("x" * 120, 500), Expectation(), 'status 500 instead of 200, body "' + "x" * 120 + '"'),
         (answer("x" * 500, 500), Expectation(), 'status 500 instead of 200, body "' + "x" * 120 + '…"'),
         (answer({"ok": False}), Expectation(json={"ok": True}), "JSON at ok: expected true, found false"),
     ],
 )
 def test_judgement(given, expected, problem):
     assert judge(given, expected) == problem
+
+
+def test_secret_is_not_quoted_from_a_redirection_or_from_what_is_wanted():
+    secrets = ["s3cret-token"]
+    redirected = judge(answer("", 302, {"Location": "/login?t=s3cret-token"}), Expectation(), secrets)
+    assert redirected == "status 302 instead of 200, redirects to /login?t=***"
+    lacking = judge(answer("s3cret-token"), Expectation(text="of s3cret-token"), secrets)
+    assert lacking == 'the body lacks "of ***", it is "***"'
+    assert judge(answer({"a": 1}), Expectation(json={"a": "s3cret-token"}), secrets) == 'JSON at a: expected "***", found 1'
+    assert judge(answer("s3cret-token {"), Expectation(json={"a": 1}), secrets) == 'the body is not JSON: "*** {"'
+    assert judge(answer("7"), Expectation(json={"a": "s3cret-token"}), secrets) == 'JSON at the top: expected {"a": "***"}, found 7'
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,22 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
-from ansible_collections.mdlabs.ecommus.plugins.module_utils._lock_watch import without_literals
-from ansible_collections.mdlabs.ecommus.plugins.module_utils._migration_run import excerpt
-from ansible_collections.mdlabs.ecommus.plugins.module_utils._migrations import Applied, Expected, Migration, Places, expected, state
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._migrations import (
+    Applied,
+    Expected,
+    Migration,
+    Places,
+    expected,
+    plugin_folders,
+    state,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,15 +59,45 @@ def test_expected(root: Path) -> None:
     assert [item.plugin for item in ignored] == ["@acme/older", "@ecommus-plugin/sms"]
 
 
+def test_core_files_are_known_by_their_content_too(root: Path) -> None:
+    hashes = {hashlib.sha256(f"{name}.sql".encode()).hexdigest(): Migration("core", "", name) for name in ("0001_a", "0002_b")}
+    found = expected(str(root), Places(plugin_directories=("plugins/*",)))
+    assert found == Expected((*hashes.values(), Migration("plugins", "reviews", "0001_r")), hashes)
+    assert found.of("core") == tuple(hashes.values())
+
+
+def test_migrations_are_found_where_the_release_keeps_them(root: Path) -> None:
+    plugin(root, "extra/x[1]", {"name": "x", "ecommus": {"kind": "plugin"}}, **{"0001_x": "", "0002_x": ""})
+    (root / "extra/x[1]/migrations").rename(root / "extra/x[1]/sql")
+    (root / "packages").rename(root / "core")
+    places = Places(core_directory="core/db/migrations", plugin_directories=("extra/*",), plugin_migrations="sql")
+    assert [str(item) for item in expected(str(root), places).migrations] == ["0001_a", "0002_b", "x/0001_x", "x/0002_x"]
+
+
+def test_a_plugin_that_is_there_twice_is_the_one_of_the_first_place(root: Path) -> None:
+    kind = {"ecommus": {"kind": "plugin"}}
+    plugin(root, "node_modules/@acme/twice", {"name": "reviews", **kind}, **{"0001_other": ""})
+    folders = plugin_folders(str(root), Places())
+    assert {name: os.path.relpath(folder, root) for name, folder in folders.items()} == {
+        "reviews": "plugins/reviews",
+        "@acme/older": "node_modules/@acme/older",
+        "@ecommus-plugin/sms": "node_modules/@ecommus-plugin/sms",
+        "@acme/erp": "apps/api/node_modules/@acme/erp",
+    }
+
+
 def test_no_core_migrations_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(EcommusError, match="holds no migrations"):
+    with pytest.raises(EcommusError) as caught:
         expected(str(tmp_path), Places())
+    assert caught.value.message == f"{tmp_path}/packages/db/migrations holds no migrations (*.sql)"
+    assert "core_directory" in caught.value.remedy
 
 
 def test_a_broken_manifest_is_an_error(root: Path) -> None:
     (root / "plugins/reviews/package.json").write_text("{")
-    with pytest.raises(EcommusError, match=r"plugins/reviews/package\.json cannot be read"):
+    with pytest.raises(EcommusError, match=r"plugins/reviews/package\.json cannot be read") as caught:
         expected(str(root), Places())
+    assert "npm ci" in caught.value.remedy
 
 
 def test_package_of_a_short_name() -> None:
@@ -97,19 +135,3 @@ def test_a_ledger_that_may_not_say_whose_migration_it_is(release: list[Migration
 def test_a_plugin_ledger_without_plugins() -> None:
     found = state(Expected((STARS,), {}), [Applied(Migration("plugins", "", "0001_stars")), Applied(Migration("plugins", "", "x"))])
     assert (found.pending, [item.name for item in found.unknown]) == ((), ["x"])
-
-
-def test_excerpt() -> None:
-    log = (
-        "start\nrunning @ecommus-plugin/reviews/0001_stars\nother/0001_stars ok\nFAILED @ecommus-plugin/reviews/0001_stars: boom\n  at x\n"
-        + "y\n" * 9
-    )
-    assert excerpt(log, STARS).splitlines()[:2] == ["FAILED @ecommus-plugin/reviews/0001_stars: boom", "  at x"]
-    assert excerpt("a\nb", CORE) == "a\nb"
-
-
-def test_literals_are_customers_data() -> None:
-    assert (
-        without_literals("SELECT *\n FROM users WHERE email = 'o''hara@x.test' AND name = 'cut of")
-        == "SELECT * FROM users WHERE email = '...' AND name = '...'"
-    )
