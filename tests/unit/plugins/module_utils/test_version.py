@@ -92,7 +92,10 @@ def test_bump_agrees_with_order(a: Version, b: Version) -> None:
         ("--upload-pack=id", "not a release tag"),
         ("v١.4.0", "not a release tag"),
         ("v1.4.0\x1b[2J", r"\x1b"),
-        ("v" + "9" * 5000 + ".0.0", "..."),
+        ("v" + "9" * 5000 + ".0.0", "'v" + "9" * 56 + "...' is not a release tag"),
+        ("v" + "9" * 59, "'v" + "9" * 59 + "' is not a release tag"),
+        ("v" + "9" * 60, "'v" + "9" * 56 + "...' is not a release tag"),
+        ("v1.4.0+" + "a" * 250, "give one exact release tag"),  # 257 characters
     ],
 )
 def test_refused(text: str, says: str) -> None:
@@ -109,6 +112,19 @@ def test_any_text_is_a_version_or_a_clear_error(text: str) -> None:
         assert str(parse_tag(text)) == text
     except EcommusError as error:
         assert error.remedy
+
+
+def test_a_tag_may_have_256_characters() -> None:
+    build = "a" * 249
+    assert parse_tag(f"v1.4.0+{build}") == Version(1, 4, 0, (), build)
+    assert parse_tag(f"v1.4.0+{build}").build == build
+    with pytest.raises(EcommusError, match=r"did you mean v1\.4\.0\+a"):
+        parse_tag(f"1.4.0+{build}")
+
+
+def test_versions_are_told_apart_as_members_of_a_set() -> None:
+    assert len({parse_tag("v1.0.0+a"), parse_tag("v1.0.0+b"), parse_tag("v1.0.0-a"), parse_tag("v1.0.1")}) == 3
+    assert parse_tag("v1.0.0") != "v1.0.0"
 
 
 def test_package_version() -> None:
