@@ -43,13 +43,21 @@ def test_what_is_shown() -> None:
         "key_id": "vendor-2026",
     }
     assert "owner@" not in repr(licence)
+    bare = decode(f"\n {part({})}.{part({'features': ['x']})}. \n")
+    assert bare.shown() == {"features": ["x"], "expires_at": None, "key_id": ""}
 
 
 def test_expiry() -> None:
     end = dt.datetime.fromtimestamp(1_800_000_000, dt.timezone.utc)
     assert decode(token()).expired(end)
     assert not decode(token()).expired(end - dt.timedelta(seconds=1))
-    for never in (None, 10**15, float("nan"), True, "2027"):
+    exp = {**CLAIMS, "exp": 1_800_000_000}
+    del exp["expires_at"]
+    assert decode(f"{part({})}.{part(exp)}.x").expires_at == end
+    assert decode(token(exp=1)).expires_at == end
+    assert decode(token(expires_at=0)).expires_at == dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
+    assert decode(token(expires_at=1)).expired() and not decode(token(expires_at=253402300799)).expired()
+    for never in (None, -1, 253402300800, 10**15, float("nan"), True, "2027"):
         assert not decode(token(expires_at=never)).expired(end)
 
 
@@ -63,10 +71,21 @@ def test_missing_entitlements() -> None:
         "fastify",
     ]
     assert decode(token()).missing(wanted) == ["@ecommus-plugin/sms", "@ecommus/theme-travel"]
+    assert decode(token(licensed_plugins=wanted, licensed_themes=wanted)).missing(wanted) == []
+    assert decode(token(licensed_themes=["fashion"])).missing(["@ecommus/theme-fashion"]) == ["@ecommus/theme-fashion"]
     assert decode(token(licensed_plugins=None)).missing(wanted) == ["@ecommus/theme-travel"], "a claim that is not there says nothing"
 
 
-@pytest.mark.parametrize(("claims", "covered"), [({}, None), ({"max_major": 1}, False), ({"max_major": 2}, True), ({"major": True}, None)])
+@pytest.mark.parametrize(
+    ("claims", "covered"),
+    [
+        ({}, None),
+        ({"max_major": 1}, False),
+        ({"max_major": 2}, True),
+        ({"major": True}, None),
+        ({"licensed_major": "2", "version_major": 3, "major": 1}, True),
+    ],
+)
 def test_major(claims: dict[str, object], covered: bool | None) -> None:
     assert decode(token(**claims)).covers(2) is covered
 
@@ -79,6 +98,21 @@ def test_anything_else_is_refused_without_quoting_it(text: str) -> None:
         "ECOMMUS_LICENSE_JWT is not a licence token."
         " Remedy: put the whole token from the customer portal on one line of the environment file"
     )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{part({})}.{part({})}",
+        f"{part({})}.{part({})}.x.y",
+        f"{part({})}.{part([])}.x",
+        f"{part([])}.{part({})}.x",
+        f"!{part({})}.{part({})}.x",
+    ],
+)
+def test_what_is_nearly_a_token_is_none(text: str) -> None:
+    with pytest.raises(EcommusError, match="is not a licence token"):
+        decode(text)
 
 
 @given(st.dictionaries(st.text(), st.one_of(st.none(), st.integers(max_value=10**10, min_value=0), st.text(), st.lists(st.text()))))
