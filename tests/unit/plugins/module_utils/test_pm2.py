@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 import time
+import urllib.parse
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,9 @@ def test_only_known_fields_come_out_of_the_table() -> None:
     assert (entry.name, entry.exec_mode, entry.kill_timeout_ms, entry.listen_timeout_ms) == ("api", "cluster", 9000, 3000)
     assert "s3cret" not in str(entry) and "s3cret" not in str(entry.shown())
     assert secrets([process]) == {"s3cret-pw"}
+    named = ["A_secret", "TOKENS", "PGPASSFILE", "KEY_ID", "jwt", "CREDENTIALS", "DATABASE_URL", "SENTRY_DSN", "AUTHORIZATION"]
+    environment = {**{name: f"of {name}" for name in named}, "PORT": "3000", "URL": "u", "SESSION_TOKEN": 7}
+    assert secrets([raw(env=environment), raw(env=None)]) == {f"of {name}" for name in named}
 
 
 def test_every_field_comes_from_its_own_place() -> None:
@@ -87,9 +91,10 @@ def test_what_pm2_does_not_say_has_a_default() -> None:
         "api", 3, 0, "unknown", "fork", None, 0, 0, 0, None, "", "", None, None, "default", False,
         3000, 1600, True, False, None, False, None, None, 0,
     )  # fmt: skip
-    (entry,) = entries([raw(wait_ready="true", merge_logs="true", autorestart="false", exec_mode="fork_mode", kill_timeout="soon")])
+    words = {"wait_ready": "true", "merge_logs": "true", "autorestart": "false", "exec_mode": "fork_mode", "kill_timeout": "soon"}
+    (entry,) = entries([raw(**words, version=7)])
     assert (entry.wait_ready, entry.merge_logs, entry.autorestart, entry.exec_mode) == (True, True, False, "fork")
-    assert entry.kill_timeout_ms == 1600
+    assert (entry.kill_timeout_ms, entry.version) == (1600, None)
 
 
 @pytest.mark.parametrize(
@@ -121,8 +126,10 @@ def test_a_line_that_no_pm2_writes_is_named_without_its_content(line: dict[str, 
 
 @pytest.mark.parametrize("name", ["all", "7", "", "/api/", "--force"])
 def test_what_pm2_would_take_for_something_else_is_no_name(name: str) -> None:
-    with pytest.raises(EcommusError, match="does not name a process"):
+    with pytest.raises(EcommusError) as caught:
         _pm2_control._check_name(name)
+    assert caught.value.message == f"{name!r} does not name a process"
+    assert "pm2 ls" in caught.value.remedy
 
 
 def test_versions_of_daemon_and_command_must_agree() -> None:
@@ -136,6 +143,17 @@ def test_a_stale_pid_file_is_no_daemon(tmp_path: Path) -> None:
     (tmp_path / "rpc.sock").touch()
     with pytest.raises(EcommusError, match="no pm2 daemon"):
         Pm2(str(tmp_path)).daemon_pid()
+
+
+def test_a_daemon_is_alive_when_its_pid_and_its_socket_are_there(tmp_path: Path) -> None:
+    pm2 = Pm2(str(tmp_path))
+    assert pm2.living() is None
+    (tmp_path / "pm2.pid").write_text(f" {os.getpid()}\n")
+    assert pm2.living() is None
+    (tmp_path / "rpc.sock").touch()
+    assert pm2.living() == pm2.daemon_pid() == os.getpid()
+    (tmp_path / "pm2.pid").write_text("none")
+    assert pm2.living() is None
 
 
 def test_a_dead_socket_is_an_error_in_time(tmp_path: Path) -> None:
@@ -205,6 +223,8 @@ def test_who_holds_a_port_and_the_other_end_of_a_connection() -> None:
 def test_node_options_are_one_word() -> None:
     option = _shared_port.node_options(4000)
     assert option.startswith("--import=data:text/javascript,") and not set(option) & set(" \n\"'\\")
+    program = urllib.parse.unquote(option.partition(",")[2])
+    assert "4000" in program and "PORT" not in program and program == program.strip()
 
 
 def test_names_in_a_dump(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _fingerprint as fingerprint
@@ -15,7 +16,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils import _snapshot as
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._command import run
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pgtools import find_tools
-from ansible_collections.mdlabs.ecommus.plugins.module_utils._postgres import Target
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._postgres import Target, connection_error, refusal, server_error
 
 
 @pytest.mark.parametrize(
@@ -54,6 +55,103 @@ def test_refuses_others_without_quoting_them(url: str) -> None:
     assert refused.value.remedy and "heim" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("url", "says", "remedy"),
+    [
+        ("mysql://u:geheim@h/d", "the database URL is not of the form postgresql://user:password@host:port/database", "percent-encoded"),
+        ("postgresql://@h/", "the database URL names no database", "add /<database>"),
+        ("postgresql://u:geheim@[::1/d", "the database URL has a host that cannot be read", "IPv6 addresses in brackets"),
+        ("postgresql://u:geheim@h:x/d", "the database URL has a host that cannot be read", "write host:port"),
+    ],
+)
+def test_what_is_wrong_with_an_address_is_told_with_its_remedy(url: str, says: str, remedy: str) -> None:
+    with pytest.raises(EcommusError) as refused:
+        Target.from_url(url)
+    assert refused.value.message == says
+    assert remedy in refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("url", "whole"),
+    [
+        (" postgresql://u:p%23@h:5433/d?schema=shop&application_name=x \n",
+         Target({"host": "h", "port": "5433", "user": "u", "dbname": "d"}, "p#", "shop")),
+        ("postgres:///d?password=q%20&sslmode=DISABLE&user=%C8%9B", Target({"dbname": "d", "sslmode": "DISABLE", "user": "ț"}, "q ")),
+        ("postgresql://u:p@h/d?password=&ssl=0&&x", Target({"host": "h", "user": "u", "dbname": "d", "sslmode": "disable"}, "")),
+        ("postgresql://u@h/d?ssl=1&sslmode=no-verify", Target({"host": "h", "user": "u", "dbname": "d", "sslmode": "require"})),
+        ("postgresql://u@h/d?ssl=FALSE", Target({"host": "h", "user": "u", "dbname": "d", "sslmode": "disable"})),
+        ("postgresql://u@a,[::1]:2/d", Target({"host": "a,::1", "port": ",2", "user": "u", "dbname": "d"})),
+        ("postgresql://u@h:/d", Target({"host": "h", "user": "u", "dbname": "d"})),
+    ],
+)  # fmt: skip
+def test_an_address_is_taken_apart_into_this_and_nothing_else(url: str, whole: Target) -> None:
+    assert Target.from_url(url) == whole
+
+
+def test_a_target_is_told_without_its_password() -> None:
+    target = Target.from_url("postgresql://u:p%23q@h:5433/d")
+    assert str(target) == "database d as u on h:5433"
+    assert str(Target({"dbname": "d"})) == "database d as the current user on the local socket"
+    assert set(target.secrets) == {"p#q", "p%23q"}
+    assert Target({"dbname": "d"}).secrets == ()
+    assert target.at("other") == Target({**target.parameters, "dbname": "other"}, "p#q")
+    assert (target.at("other").database, target.database) == ("other", "d")
+
+
+class Refused(Exception):
+    """What the driver raises has these two attributes."""
+
+    def __init__(self, text: str, sqlstate: str | None = None, primary: str | None = None) -> None:
+        super().__init__(text)
+        self.sqlstate, self.diag = sqlstate, SimpleNamespace(message_primary=primary)
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ('password authentication failed for "u"', "correct the user or the password"),
+        ("fe_sendauth: no password supplied", "add the password"),
+        ('database "d" does not exist', "correct the database name"),
+        ('database "d" is not currently accepting connections', "ALLOW_CONNECTIONS true"),
+        ("sorry, too many clients already", "raise max_connections"),
+        ("no pg_hba.conf entry for host", "allow this host"),
+        ("server does not support SSL", "sslmode"),
+        ("the database system is starting up", "wait until"),
+        ("connection refused", "start PostgreSQL"),
+    ],
+)
+def test_what_keeps_us_out_is_told_with_its_remedy(text: str, remedy: str) -> None:
+    target = Target.from_url("postgresql://u:geheim@h/d")
+    error = connection_error(target, Exception(f"{text}\n  with geheim"))
+    assert error.message == f"cannot connect to database d as u on h: {text} with ***"
+    assert remedy in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("state", "remedy"),
+    [
+        ("42501", "CREATEDB"),
+        ("53100", "disk space"),
+        ("55P03", "holds the lock"),
+        ("57P01", "why it ended the session"),
+        ("42P04", "choose another name"),
+        ("XX000", "look in the server's log, then"),
+        (None, "look in the server's log, then"),
+    ],
+)
+def test_what_the_server_refuses_is_told_with_its_remedy(state: str | None, remedy: str) -> None:
+    error = server_error(Target.from_url("postgresql://u:geheim@h/d"), Refused("no\n  geheim", state))
+    assert error.message == "PostgreSQL refused, database d as u on h: no ***"
+    assert remedy in error.remedy
+    assert error.details == {"sqlstate": state}
+
+
+def test_a_refusal_quotes_no_row() -> None:
+    assert refusal(Refused("row of a customer", "23505", "duplicate key")) == "23505 duplicate key"
+    assert refusal(Refused("row of a customer", "23505")) == "23505 Refused"
+    assert refusal(ValueError("row of a customer")) == " ValueError"
+
+
 def test_the_password_lies_in_a_private_file_only_while_needed() -> None:
     target = Target.from_url("postgresql://u:a%3Ab%5Cc@h:5433/d%20e?sslmode=require")
     with target.environment(["/opt/pg/bin"], "name") as env:
@@ -66,6 +164,9 @@ def test_the_password_lies_in_a_private_file_only_while_needed() -> None:
         assert env["PATH"].startswith("/opt/pg/bin" + os.pathsep)
         assert not [value for value in env.values() if "a:b" in value]
     assert not os.path.exists(passfile)
+    with Target.from_url("postgresql://u@h/d").environment() as env:
+        names = {name: value for name, value in env.items() if name.startswith("PG")}
+    assert names == {"PGHOST": "h", "PGUSER": "u", "PGDATABASE": "d", "PGAPPNAME": "ecommus"}
 
 
 def programs(directory: Path, version: str) -> Path:
@@ -116,17 +217,12 @@ def test_sequences_may_run_ahead_but_not_behind() -> None:
         return {"s": {"last_value": last, "increment": step}}
 
     assert fingerprint.behind(sequence(5), sequence(7)) == fingerprint.behind(sequence(None), sequence(None)) == {}
+    assert fingerprint.behind(sequence(5), sequence(5)) == fingerprint.behind(sequence(None), sequence(3)) == {}
+    assert fingerprint.behind(sequence(5), {}) == {"s": None}
     assert fingerprint.behind(sequence(5), sequence(4)) == {"s": 4}
     assert fingerprint.behind(sequence(5), sequence(None)) == {"s": None}
     assert fingerprint.behind(sequence(-5, -1), sequence(-7, -1)) == {}
     assert fingerprint.behind(sequence(-5, -1), sequence(-4, -1)) == {"s": -4}
-
-
-@pytest.mark.parametrize("path", ["relative.dump", "/x/y", "/x/y.dump.partial"])
-def test_a_snapshot_has_an_absolute_path_and_an_ending(path: str) -> None:
-    with pytest.raises(EcommusError):
-        snapshot.manifest_path(path)
-    assert snapshot.manifest_path("/x/y.dump") == "/x/y.manifest.json"
 
 
 def test_runs_on_the_oldest_supported_python() -> None:

@@ -12,7 +12,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import Ecom
 
 
 def pm2(*states: str, given: str | None = None) -> Any:
-    table = [SimpleNamespace(status=state, variable=lambda _name: given) for state in states]
+    table = [SimpleNamespace(status=state, variable={_workers.SWITCH: given}.get) for state in states]
     return SimpleNamespace(table=lambda name: table if name == "workers" else [])
 
 
@@ -52,10 +52,16 @@ def test_the_api_works_as_its_environment_says(tmp_path: Path, given: str | None
     file.write_text(in_file)
     found = _workers.observe(pm2("online", "online", "stopped", given=given), "api", "workers", str(file))
     assert found["running"] == running
-    assert bool(found["note"]) == (running == 0)
+    assert found["note"] == ("" if running else "workers ran without them (ECOMMUS_WORKERS) when the run began")
     _workers.check(found, working=running > 0)
-    with pytest.raises(EcommusError, match=r"do not work|still work in 2 processes of workers"):
+    with pytest.raises(EcommusError) as caught:
         _workers.check(found, working=running == 0)
+    assert caught.value.message == f"the workers {'still work in 2 processes of workers' if running else 'do not work'}"
+    assert "look at ECOMMUS_WORKERS" in caught.value.remedy
+
+
+def test_without_a_file_the_api_works_as_its_own_variable_says() -> None:
+    assert [_workers.observe(pm2("online", given=given), "api", "workers")["running"] for given in ("true", None)] == [1, 0]
 
 
 def test_the_report_says_why_the_workers_rest() -> None:
