@@ -166,18 +166,30 @@ def test_given_token_needs_no_login():
 def test_token_key_may_be_a_path():
     with serve(Shop()) as server:
         assert only(products(server.address, token_key="data.token")).ok
-        assert "the answer has no data.other" in only(products(server.address, token_key="data.other")).error
+        for key in ("data.other", "expiresIn", "accessToken.deeper", "data"):
+            result = only(products(server.address, token_key=key))
+            assert (result.error, result.remedy) == (f"login: the answer has no {key}", "correct token_key")
+
+
+def test_login_goes_where_the_account_says(authority):
+    with serve(Shop(), authority.issue("api.shop.example")) as server:
+        account = {"login_url": "https://api.shop.example/login", "email": "ann@shop.example", "password": PASSWORD, "tenant_id": "t1"}
+        way = {"resolve": server.address, "ca_path": str(authority.path)}
+        probe = Probe("p", "https://api.shop.example/products", bearer=Bearer(**account, **way), **way)
+        assert only(probe).error == ""
+    assert [(request.method, request.path) for request in server.asked] == [("POST", "/login"), ("GET", "/products")]
 
 
 @pytest.mark.parametrize(
-    ("status", "words"), [(401, "login as ann@shop.example: status 401"), (429, "too many logins")]
+    ("status", "words", "remedy"),
+    [(401, "login as ann@shop.example: status 401", "correct the account"), (429, "too many logins", "wait a minute")],
 )
-def test_refused_login_is_final_and_asked_once(status, words):
+def test_refused_login_is_final_and_asked_once(status, words, remedy):
     shop = Shop(status, status, status)
     with serve(shop) as server:
         results = check([products(server.address, f"p{i}") for i in range(4)], Patience(retries=9, interval=0.01, deadline=5))
     assert len(shop.logins) == 1
-    assert all(words in result.error for result in results)
+    assert all(words in result.error and remedy in result.remedy for result in results)
 
 
 def test_login_at_an_api_that_is_not_up_yet_is_asked_again_after_pauses(monkeypatch):

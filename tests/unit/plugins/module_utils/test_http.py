@@ -27,13 +27,15 @@ def failure(client: Client, **options) -> HttpError:
         ("[::1]", ("::1", None)),
         ("::1", ("::1", None)),
         ("proxy.internal:8443", ("proxy.internal", 8443)),
+        ("127.0.0.1:65535", ("127.0.0.1", 65535)),
+        ("127.0.0.1:1", ("127.0.0.1", 1)),
     ],
 )
 def test_address_to_connect_to_is_read(text, address):
     assert parse_address(text) == address
 
 
-@pytest.mark.parametrize("text", ["127.0.0.1:", ":80", "127.0.0.1:http", "127.0.0.1:70000"])
+@pytest.mark.parametrize("text", ["127.0.0.1:", ":80", "127.0.0.1:http", "127.0.0.1:0", "127.0.0.1:65536"])
 def test_address_that_is_none_is_refused(text):
     with pytest.raises(ValueError, match="is not address"):
         parse_address(text)

@@ -57,22 +57,38 @@ def stage(paths: _layout.Paths, remote: Path, version: str = "v1.1.0") -> str:
 
 
 def test_observe_names_version_and_layout(paths: _layout.Paths) -> None:
+    commit = git(Path(paths.root), "rev-parse", "HEAD")
     installed = _layout.observe(paths)
-    assert (installed.layout, installed.version, installed.directory) == ("in_place", "v1.0.0", paths.root)
+    assert installed.as_dict() == {"layout": "in_place", "directory": paths.root, "commit": commit, "version": "v1.0.0"}
+    git(Path(paths.root), "tag", "nightly")
+    git(Path(paths.root), "tag", "v1.0.1-rc.1")
+    assert _layout.observe(paths).version == "v1.0.1-rc.1"
+    git(Path(paths.root), "commit", "--allow-empty", "-qm", "between tags")
+    assert _layout.observe(paths).version is None
 
 
-@pytest.mark.parametrize("breakage", ["missing", "no git", "stray link"])
-def test_observe_refuses_what_it_does_not_understand(paths: _layout.Paths, tmp_path: Path, breakage: str) -> None:
-    if breakage == "missing":
-        paths = _layout.Paths(str(tmp_path / "nowhere"), str(tmp_path / "nowhere.d"))
-    elif breakage == "no git":
-        os.rename(f"{paths.root}/.git", tmp_path / "gone")
-    else:
-        os.rename(paths.root, tmp_path / "elsewhere")
-        os.symlink(tmp_path / "elsewhere", paths.root)
-    with pytest.raises(EcommusError) as caught:
-        _layout.observe(paths)
-    assert caught.value.remedy
+def test_observe_refuses_what_it_does_not_understand(paths: _layout.Paths, tmp_path: Path) -> None:
+    def refused(root: Path, says: str, remedy: str) -> None:
+        with pytest.raises(EcommusError) as caught:
+            _layout.observe(_layout.Paths(str(root), str(tmp_path / "base")))
+        assert caught.value.message == says
+        assert remedy in caught.value.remedy
+
+    nowhere, empty, link, checkout = (tmp_path / name for name in ("nowhere", "empty", "link", "checkout"))
+    refused(nowhere, f"there is no install at {nowhere}", "ecommus_root")
+    empty.mkdir()
+    refused(empty, f"{empty} is not a git checkout", "ecommus_root")
+    link.symlink_to(nowhere)
+    remedy = f"point {tmp_path}/base/current at a release in {tmp_path}/base/releases"
+    refused(link, f"{link} leads to {nowhere}, which does not exist", remedy)
+    link.unlink()
+    link.symlink_to(paths.root)
+    refused(link, f"{link} is a link to {paths.root}, which is not a release in {tmp_path}/base/releases", "ecommus_base")
+    git(tmp_path, "init", "-q", str(checkout))
+    refused(checkout, f"{checkout} has no commit", "ecommus_root")
+    (checkout / ".git/HEAD").unlink()
+    with pytest.raises(EcommusError, match=f"git status fails in {checkout}: fatal: not a git repository"):
+        _layout.observe(_layout.Paths(str(checkout), str(tmp_path / "base")))
 
 
 def test_adoption_is_invisible_to_a_reader(paths: _layout.Paths) -> None:
@@ -148,6 +164,72 @@ def test_adoption_over_two_file_systems_is_refused_before_anything_changes(paths
         subprocess.run(["rm", "-rf", elsewhere.base], check=True)
 
 
+def test_every_place_of_an_install_has_its_path() -> None:
+    paths = _layout.Paths("/opt/shop", "/opt/shop.d")
+    places = (paths.repository, paths.releases, paths.shared, paths.current, paths.release("v1.4.0", "0123456789"))
+    names = ("repo.git", "releases", "shared", "current", "releases/v1.4.0-01234567")
+    assert places == tuple(f"/opt/shop.d/{name}" for name in names)
+
+
+def test_a_marker_is_added_to_and_is_no_change_for_git(paths: _layout.Paths) -> None:
+    assert _layout.read_marker(paths.root) == {}
+    _layout.write_marker(paths.root, version="v1.0.0", prepared="installed")
+    _layout.write_marker(paths.root, prepared="built")
+    assert _layout.read_marker(paths.root) == {"version": "v1.0.0", "prepared": "built"}
+    assert _git.changed_files(paths.root) == []
+    assert Path(paths.root, ".git/info/exclude").read_text().count(f"/{_layout.MARKER}\n") == 1
+    marker = Path(paths.root, _layout.MARKER)
+    assert marker.stat().st_mode & 0o777 == 0o644
+    for content in ("{", "[]"):
+        marker.write_text(content)
+        assert _layout.read_marker(paths.root) == {}
+
+
+def test_files_of_the_shop_take_the_place_of_those_of_the_release(paths: _layout.Paths, tmp_path: Path) -> None:
+    release = tmp_path / "release"
+    (release / ".git").mkdir(parents=True)
+    for name in ("uploads", "keys", "deep/conf"):
+        Path(paths.shared, name).mkdir(parents=True)
+    Path(paths.shared, ".env").write_text("A=1")
+    (release / "uploads/of the release").mkdir(parents=True)
+    (release / ".env").write_text("A=2")
+    (release / "keys").symlink_to("elsewhere")
+    names = [".env", "uploads", "keys", "deep/conf", "none"]
+    assert _layout.share(paths, str(release), names) == names[:4]
+    assert {name: os.path.realpath(release / name) for name in names[:4]} == {name: f"{paths.shared}/{name}" for name in names[:4]}
+    assert not os.path.isabs(os.readlink(release / "deep/conf"))
+    assert (release / ".git/info/exclude").read_text().splitlines() == [f"/{name}" for name in names[:4]]
+    assert _layout.share(paths, str(release), names) == []
+
+
+def test_two_of_a_file_are_for_the_operator_to_decide(paths: _layout.Paths) -> None:
+    Path(paths.shared).mkdir(parents=True)
+    Path(paths.shared, ".env").write_text("A=2\n")
+    with pytest.raises(EcommusError) as caught:
+        _layout.adopt(paths, SHARED)
+    live = _layout.observe(paths).directory
+    assert caught.value.message == f"{paths.shared}/.env exists already, and so does {live}/.env"
+    assert "decide which" in caught.value.remedy
+    Path(paths.shared, ".env").unlink()
+    Path(paths.shared, ".env").symlink_to("left by an attempt that was killed")
+    assert _layout.adopt(paths, SHARED) is True
+    assert Path(paths.shared, ".env").read_text() == "A=1\n"
+
+
+def test_a_release_that_is_in_the_way_stops_the_adoption(paths: _layout.Paths) -> None:
+    commit = git(Path(paths.root), "rev-parse", "HEAD")
+    release = paths.release("v1.0.0", commit)
+    os.makedirs(release)
+    with pytest.raises(EcommusError) as caught:
+        _layout.adopt(paths, SHARED)
+    assert caught.value.message == f"{release} exists already"
+    assert "remove it" in caught.value.remedy
+    os.rmdir(release)
+    _layout.adopt(paths, SHARED)
+    assert _layout.read_marker(release) == {"version": "v1.0.0", "commit": commit, "adopted": True, "prepared": "built"}
+    assert os.readlink(paths.current) == f"releases/{os.path.basename(release)}"
+
+
 def test_switching_goes_there_and_back(paths: _layout.Paths, remote: Path) -> None:
     _layout.adopt(paths, SHARED)
     old = _layout.observe(paths).directory
@@ -164,8 +246,10 @@ def test_a_release_that_is_not_built_cannot_become_live(paths: _layout.Paths, re
     _layout.adopt(paths, SHARED)
     new = stage(paths, remote)
     _layout.write_marker(new, prepared="installed")
-    with pytest.raises(EcommusError, match="not a prepared release"):
+    with pytest.raises(EcommusError) as caught:
         _layout.activate(paths, new)
+    assert caught.value.message == f"{new} is not a prepared release"
+    assert "run the upgrade again" in caught.value.remedy
     assert _layout.observe(paths).version == "v1.0.0"
 
 
@@ -175,7 +259,7 @@ def test_a_live_release_that_somebody_else_has_set_up_can_be_activated_again(pat
     live = _layout.observe(paths).directory
     Path(live, _layout.MARKER).unlink()
     assert _layout.activate(paths, live) == live
-    assert _layout.read_marker(live)["prepared"] == "built"
+    assert _layout.read_marker(live) == {"version": "v1.0.0", "commit": git(Path(live), "rev-parse", "HEAD"), "prepared": "built"}
 
 
 def test_the_live_release_is_never_removed(paths: _layout.Paths, remote: Path) -> None:

@@ -81,7 +81,12 @@ def test_a_report_of_no_run_says_what_runs_and_nothing_else() -> None:
     unknown = ("run_id", "started", "finished", "seconds", "change_window_seconds", "requests", "requests_failed", "snapshot", "bytes_kept")
     assert {name: report[name] for name in (*unknown, "rollback_available_until")} == dict.fromkeys((*unknown, "rollback_available_until"))
     assert (report["from_version"], report["to_version"], report["outcome"]) == ("v1.3.2", "v1.3.2", "unchanged")
+    assert (report["problem"], report["remedy"], report["evidence"]) == ("", "", {"run": {}, "prober": {}})
     assert report["services"] == {} and report["notices"] == report["manual_steps"] == report["deprecations"] == []
+
+
+def test_a_snapshot_that_is_not_encrypted_is_named_by_its_path() -> None:
+    assert build(run(facts={"snapshot": {"path": "/b/x.dump"}}))["snapshot"] == "/b/x.dump"
 
 
 def test_problem_and_remedy_are_told_apart() -> None:
