@@ -103,8 +103,27 @@ def test_a_take_over_is_written_down_and_the_former_holder_is_out(ann: Operator)
 
 def test_check_mode_writes_nothing(ann: Operator) -> None:
     ann.step("planned", "one", check=True)
-    ann.step("begun", "one", check=True)
+    assert ann.step("begun", "one", check=True)["run"]["id"] == "one"
     assert not ann.directory.exists()
+    ann.begin("one")
+    before = (ann.directory / "journal.json").read_bytes(), lock_of(ann)
+    told = ann.step("entered", "one", check=True, phase="stage", facts={"a": 1})
+    assert (told["run"]["facts"], [phase["name"] for phase in told["run"]["phases"]]) == ({"a": 1}, ["stage"])
+    ann.step("unlocked", "one", check=True)
+    assert ((ann.directory / "journal.json").read_bytes(), lock_of(ann)) == before
+
+
+def test_a_look_tells_the_runs_and_who_holds_the_lock(ann: Operator) -> None:
+    assert ann.step("read") == {"holder": None, "runs": [], "run": None, "last_upgrade": None}
+    ann.begin("one")
+    ann.step("finished", "one", outcome="succeeded")
+    ann.begin("two")
+    holder, runs = lock_of(ann), Journal.load(str(ann.directory)).runs
+    assert holder is not None
+    assert ann.step("read") == {"holder": holder.as_dict(), "runs": runs, "run": runs[1], "last_upgrade": runs[0]}
+    planned = ann.step("planned", "two")
+    assert (planned["holder"], planned["last_upgrade"], planned["plan"]["run"]) == (holder.as_dict(), runs[0], runs[1])
+    assert set(planned) == {"holder", "plan", "last_upgrade"}
 
 
 def test_a_full_disk_leaves_the_run_for_the_way_back(ann: Operator, monkeypatch: pytest.MonkeyPatch) -> None:

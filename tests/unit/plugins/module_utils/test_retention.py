@@ -157,6 +157,81 @@ def test_releases(release: Release, stays: bool) -> None:
     assert (("release", release.directory) in kept([A, OLD_B], everything([A, OLD_B], 3, releases=[release]))) is stays
 
 
+def test_everything_is_judged_with_its_reason() -> None:
+    """The last upgrade is B, eight days ago; its window of seven days has ended."""
+    runs = [A, OLD_B, run("C", "failed", 3, 3, 4), run("D", "open", 1, 3, 5)]
+    until = f"until {stamp(3 - 7)}, for the run C"
+    open_run = "the run D is not settled (open)"
+    releases = [
+        Release(directory(3), commit(3), 10, live=True),
+        Release(directory(2), commit(2), 20),
+        Release(directory(1), commit(1), 30),
+        Release(directory(4), commit(4), 40),
+        Release(directory(5), "", 50, users=(7, 8)),
+        Release("/b/releases/mine", "f" * 40, 60, prepared=False),
+        Release("/b/releases/new", "e" * 40, 70, made=NOW - WINDOW / 7),
+        Release("/b/releases/adopted", "d" * 40, 80, edited=True),
+        Release("/b/releases/x.removed", "a" * 40, 90),
+    ]
+    found = Found(
+        LIVE,
+        releases,
+        {f"/s/{name}.dump": Stored(1) for name in "ABCDX"},
+        {f"/b/env.before-{name}": Stored(2) for name in "ABC"},
+        {name: Stored(3) for name in "ABCX"},
+        {**{f"shop_before_{name}": Database(4) for name in "ABC"}, "shop_failed_C": Database(5, sessions=2), "other": Database(6)},
+    )
+    went, last = "its window has ended", "a rollback goes back to it"
+    verdicts = retention.plan(History(runs, Policy(WINDOW, 1), NOW), found, "/s", "/b")
+    assert [(each.kind, each.name, each.bytes, each.keep, each.why) for each in verdicts] == [
+        ("release", directory(3), 10, True, "it is live"),
+        ("release", directory(2), 20, True, "the release before the last upgrade"),
+        ("release", directory(1), 30, False, "neither live nor the release before"),
+        ("release", directory(4), 40, True, until),
+        ("release", directory(5), 50, True, "used by the processes 7, 8"),
+        ("release", "/b/releases/mine", 60, True, "not made by this collection"),
+        ("release", "/b/releases/new", 70, True, f"until {stamp(1 - 7)}"),
+        ("release", "/b/releases/adopted", 80, True, "an adopted checkout with changes of your own"),
+        ("release", "/b/releases/x.removed", 90, False, "left by a removal that was stopped"),
+        ("snapshot", "/s/A.dump", 1, False, went),
+        ("snapshot", "/s/B.dump", 1, True, last),
+        ("snapshot", "/s/C.dump", 1, True, until),
+        ("snapshot", "/s/D.dump", 1, True, open_run),
+        ("snapshot", "/s/X.dump", 1, True, "no run names it"),
+        ("environment backup", "/b/env.before-A", 2, False, went),
+        ("environment backup", "/b/env.before-B", 2, True, last),
+        ("environment backup", "/b/env.before-C", 2, True, until),
+        ("database", "shop_before_A", 4, False, "no rollback leads back to it, or its window has ended"),
+        ("database", "shop_before_B", 4, False, "no rollback leads back to it, or its window has ended"),
+        ("database", "shop_before_C", 4, True, until),
+        ("database", "shop_failed_C", 5, True, "2 sessions are in it"),
+        ("evidence", "A", 3, False, "older than the newest 1"),
+        ("evidence", "B", 3, True, "the last upgrade"),
+        ("evidence", "C", 3, True, "one of the newest 1"),
+        ("evidence", "X", 3, True, "no run names it"),
+    ]
+    assert verdicts[0].as_dict() == {"kind": "release", "name": directory(3), "bytes": 10, "why": "it is live"}
+
+
+def test_the_last_good_snapshot_and_a_live_database_stay_for_their_own_sake() -> None:
+    failed = [run("A", "failed", 30, 1, 2), run("B", "failed", 20, 1, 2)]
+    found = Found(LIVE | {"shop_before_B"}, snapshots={"/s/B.dump": Stored()}, databases={"shop_before_B": Database()})
+    assert kept(failed, found) == {("snapshot", "/s/B.dump"): "the last good snapshot", ("database", "shop_before_B"): "it is live"}
+
+
+def test_what_a_run_names_and_where_it_would_lie() -> None:
+    assert retention.snapshot_of({"id": "A", "facts": {}}, "/s") == "/s/A.dump"
+    assert retention.snapshot_of({"id": "A", "facts": {"snapshot": None}}, "/s") == "/s/A.dump"
+    assert retention.snapshot_of({"id": "A", "facts": {"snapshot": {"path": "/elsewhere.dump"}}}, "/s") == "/elsewhere.dump"
+    assert retention.environment_of({"id": "A", "facts": {}}, "/b") == "/b/env.before-A"
+    assert retention.databases_of({"facts": {"standby_database": "s", "kept_database": "k"}}) == {
+        "s": "standby_database",
+        "s__partial": "standby_database",
+        "k": "kept_database",
+    }
+    assert retention.databases_of({"facts": {}}) == {}
+
+
 def test_a_damaged_snapshot_is_not_the_last_good_one() -> None:
     runs = [run("A", "failed", 30, 1, 2), run("B", "failed", 20, 1, 2)]
     found = everything(runs, 1, snapshots={"/s/A.dump": Stored(), "/s/B.dump": Stored(whole=False)})
