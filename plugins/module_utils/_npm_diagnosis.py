@@ -181,7 +181,7 @@ def refusal_cause(
 
 def _claims(licence: str) -> _license.License | None:
     try:
-        return _license.decode(licence) if licence else None
+        return _license.decode(licence)
     except EcommusError:
         return None
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +118,8 @@ def test_workspaces_are_built_without_the_token(npm: str, tmp_path: Path) -> Non
     (tmp_path / "logs").mkdir()
     given = {"path_prefix": [npm], "timeout": 60, "env_file": str(tmp_path / ".env"), "log_directory": str(tmp_path / "logs")}
     built = _npm.build(str(tmp_path), ["@x/api", "@x/web"], **given)
-    assert [workspace.pop("seconds") >= 0 for workspace in built] == [True, True]
+    seconds = [workspace.pop("seconds") for workspace in built]
+    assert all(isinstance(each, float) and each == round(each, 1) and 0 <= each < 600 for each in seconds)
     assert built == [{"workspace": "@x/api"}, {"workspace": "@x/web"}]
     assert asked(tmp_path) == [f"{tmp_path} 2 none --workspace @x/{name} run build" for name in ("api", "web")]
     logs = {path.name: path.read_text() for path in (tmp_path / "logs").iterdir()}
@@ -142,6 +144,20 @@ def test_packages_are_installed_with_the_token_of_the_shop(npm: str, tmp_path: P
     assert caught.value.details["log"] == "***\nnpm error code E404"
     Path(npm, "npm").write_text("#!/bin/sh\n")
     _npm.ci(str(tmp_path), path_prefix=[npm])
+
+
+def test_a_refusal_is_judged_by_the_licence_and_by_every_package_of_the_lock_file(npm: str, tmp_path: Path) -> None:
+    program = Path(npm, "npm")
+    program.write_text(program.read_text().replace("E404", "E403"))
+    header, claims = (base64.urlsafe_b64encode(part).rstrip(b"=").decode() for part in (b"{}", b'{"expires_at": 1}'))
+    (tmp_path / ".env").write_text(f"ECOMMUS_LICENSE_JWT={header}.{claims}.x\n")
+    (tmp_path / "package-lock.json").write_text('{"packages": {"node_modules/@ecommus-plugin/sms": {"version": "1"}}}')
+    causes = {}
+    for token in ("", "given"):
+        with pytest.raises(EcommusError) as caught:
+            _npm.ci(str(tmp_path), token=token, env_file=str(tmp_path / ".env"), path_prefix=[npm])
+        causes[token] = (caught.value.details["cause"], caught.value.details["packages"])
+    assert causes == {"": ("token_missing", ["@ecommus-plugin/sms"]), "given": ("licence_expired", ["@ecommus-plugin/sms"])}
 
 
 @pytest.mark.parametrize(("content", "lock"), [('{"packages": {}}', {"packages": {}}), ("[]", {}), ("{", {}), (None, {})])

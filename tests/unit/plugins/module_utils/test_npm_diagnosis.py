@@ -207,6 +207,13 @@ def test_a_refusal_names_every_package() -> None:
     assert error.details == {"code": "E403", "cause": "unlicensed", "packages": refused, "log": result.tail(30)}
 
 
+def test_a_token_that_is_not_known_is_told_by_the_code_alone() -> None:
+    answers = {PLUGIN: Answer("refused"), THEME: Answer("ok")}
+    error = diagnose(said("".join(f"{n}\n" for n in range(40)) + printed("E401")), token_given=True, licence="", ask=lambda: answers)
+    assert (error.details["cause"], error.details["packages"]) == ("token_revoked", [PLUGIN])
+    assert len(error.details["log"].splitlines()) == 30
+
+
 def test_a_hidden_package_is_a_refusal() -> None:
     output = "npm error code E404\nnpm error 404 Not Found - GET https://npm.ecommus.cloud/@ecommus-plugin%2fefactura-ro - not found\n"
     assert diagnose(said(output), token_given=False, licence="", ask=dict).details["cause"] == "token_missing"

@@ -59,6 +59,10 @@ def test_an_error_holds_what_the_first_of_them_wrote_since(tmp_path: Path) -> No
     pm2: Any = SimpleNamespace(secrets=lambda: {"s3cret"})
     _pm2_logs.note(pm2, error, entries, since)
     assert (error.details, error.remedy) == ({"log": ["boom ***"]}, "mend it")
+    short = EcommusError("it broke")
+    (tmp_path / "web.err").write_text("one\ntwo\nthree\n")
+    _pm2_logs.note(pm2, short, entries[2:], since, 2)
+    assert short.details == {"log": ["two", "three"]}
     silent = EcommusError("it broke", "mend it")
     _pm2_logs.note(pm2, silent, entries[:1], since)
     assert silent.details == {}

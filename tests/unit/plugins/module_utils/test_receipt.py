@@ -80,6 +80,13 @@ def test_a_report_shows_the_longest_of_many_gaps_in_their_order():
     assert begins == sorted(begins)
 
 
+def test_failure_without_a_reason_is_shown_without_one():
+    failed = {"t": 1.0, "target": "api", "ok": False}
+    api = summarize([failed])["targets"]["api"]
+    assert api["first_failure"] == api["last_failure"] == {"at": "1970-01-01T00:00:01.000Z", "reason": ""}
+    assert (api["gaps"][0]["reason"], api["gaps"][0]["to"], api["longest_gap_ms"]) == ("", "1970-01-01T00:00:01.000Z", 0.0)
+
+
 def test_target_that_never_answered():
     api = summarize([START, asked(1, False), asked(2, False)])["targets"]["api"]
     assert (api["requests"], api["failed"], api["slowest_ms"], api["longest_gap_ms"]) == (2, 2, 0.0, 1010.0)

@@ -99,10 +99,10 @@ def test_a_removal_takes_all_that_may_be_left_and_the_manifest_first(tmp_path: P
     assert snapshot.remove(path) is False
 
 
-def disk(monkeypatch: pytest.MonkeyPatch, size: int, free: int) -> None:
-    """A file system of *size* bytes with *free* ones."""
+def disk(monkeypatch: pytest.MonkeyPatch, place: Path, size: int, free: int) -> None:
+    """The file system of *place* has *size* bytes, of them *free* ones."""
     statistics = namedtuple("statistics", "f_frsize f_blocks f_bavail")
-    monkeypatch.setattr(os, "statvfs", lambda _directory: statistics(1024, size // 1024, free // 1024))
+    monkeypatch.setattr(os, "statvfs", {str(place): statistics(1024, size // 1024, free // 1024)}.__getitem__)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def disk(monkeypatch: pytest.MonkeyPatch, size: int, free: int) -> None:
 def test_a_disk_keeps_its_reserve(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, free: int, needed: int, enough: bool
 ) -> None:
-    disk(monkeypatch, size, free)
+    disk(monkeypatch, tmp_path, size, free)
     place = str(tmp_path / "not/yet")
     if enough:
         snapshot.check_space(place, needed)
@@ -130,7 +130,7 @@ def test_a_disk_keeps_its_reserve(
 
 
 def test_a_disk_that_is_full_is_told_in_mib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    disk(monkeypatch, 1000 * 2**20, 150 * 2**20)
+    disk(monkeypatch, tmp_path, 1000 * 2**20, 150 * 2**20)
     with pytest.raises(EcommusError) as caught:
         snapshot.check_space(str(tmp_path), 60 * 2**20)
     assert caught.value.message == f"{tmp_path} has 150 MiB free; about 60 MiB are needed and 100 MiB must stay free"
@@ -138,7 +138,7 @@ def test_a_disk_that_is_full_is_told_in_mib(tmp_path: Path, monkeypatch: pytest.
 
 def test_an_archive_is_read_by_its_path_or_through_a_pipe(tmp_path: Path) -> None:
     restore = tmp_path / "pg_restore"
-    restore.write_text(f'#!/bin/sh\necho "$*" > {tmp_path}/asked; cat >> {tmp_path}/asked; grep -q good {tmp_path}/asked || echo oh >&2\n')
+    restore.write_text(f'#!/bin/sh\necho "$*" > {tmp_path}/asked; cat >> {tmp_path}/asked; grep -q good {tmp_path}/asked || seq 5 >&2\n')
     restore.chmod(0o755)
     tools = Tools(str(tmp_path), (17, 1))
     snapshot.read_through("/s/good.dump", tools, 60)
@@ -149,5 +149,5 @@ def test_an_archive_is_read_by_its_path_or_through_a_pipe(tmp_path: Path) -> Non
     assert (tmp_path / "asked").read_text() == "--file /dev/null\ngood"
     with pytest.raises(EcommusError) as caught:
         snapshot.read_through("/s/bad.dump", tools, 60)
-    assert caught.value.message == "the snapshot /s/bad.dump cannot be read to its end: oh"
+    assert caught.value.message == "the snapshot /s/bad.dump cannot be read to its end: 3\n4\n5"
     assert "make a new one" in caught.value.remedy
