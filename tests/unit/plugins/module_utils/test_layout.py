@@ -286,6 +286,30 @@ def test_a_release_that_a_process_runs_from_is_never_removed(paths: _layout.Path
     assert _release.remove(paths, new) is True
 
 
+def test_a_release_is_checked_out_once_and_linked_to_what_is_shared_since(paths: _layout.Paths, remote: Path) -> None:
+    commit = _git.remote_tags(str(remote))["v1.1.0"]
+    _layout.adopt(paths, [".env"])
+    assert _release.fetch(paths, str(remote), "v1.1.0", commit) is True
+    assert _release.fetch(paths, str(remote), "v1.1.0", commit) is False
+    directory = paths.release("v1.1.0", commit)
+    given = (paths, directory, str(remote), "v1.1.0", commit)
+    assert _release.check_out(*given, [".env"]) is True
+    assert _layout.read_marker(directory) == {"version": "v1.1.0", "commit": commit, "prepared": "checked_out"}
+    assert _release.check_out(*given, [".env"]) is False
+    Path(paths.shared, "keys").mkdir()
+    assert _release.check_out(*given, SHARED) is True
+    assert sorted(name for name in SHARED if os.path.islink(f"{directory}/{name}")) == [".env", "keys"]
+
+
+def test_a_tag_that_is_another_here_than_there_is_refused(paths: _layout.Paths, remote: Path) -> None:
+    here = _git.remote_tags(str(remote))["v1.1.0"]
+    for version, found in (("v1.1.0", here), ("v9.9.9", "nothing")):
+        with pytest.raises(EcommusError) as caught:
+            _release.fetch(paths, str(remote), version, "c" * 40)
+        assert caught.value.message == f"the tag {version} names {found} here and {'c' * 40} in the remote"
+        assert "ask the vendor" in caught.value.remedy
+
+
 def test_half_a_clone_is_made_anew(paths: _layout.Paths, remote: Path) -> None:
     _layout.adopt(paths, SHARED)
     commit = _git.remote_tags(str(remote))["v1.1.0"]

@@ -76,6 +76,12 @@ def test_what_a_line_says_about_a_plugin(line: str, plugin: Plugin) -> None:
     assert parse(line) == Listing((plugin,))
 
 
+def test_a_plugin_may_have_a_level_or_a_message() -> None:
+    records = [{"name": "a", "version": "1.0.0", "level": 2}, {"name": "b", "version": "1.0.0", "msg": "old"}]
+    plugins = (Plugin("a", "1.0.0", notes=("level=2",)), Plugin("b", "1.0.0", notes=("msg=old",)))
+    assert parse(json.dumps(records)) == parse("\n".join(map(json.dumps, records))) == Listing(plugins)
+
+
 def test_what_a_program_logs_is_no_plugin() -> None:
     log = '{"level": 30, "time": 1, "msg": "ready"}\n'
     assert parse(f"  {log}{LINES}") == Listing(THREE)

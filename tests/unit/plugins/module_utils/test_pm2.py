@@ -228,8 +228,8 @@ def test_node_options_are_one_word() -> None:
 
 
 def test_names_in_a_dump(tmp_path: Path) -> None:
-    (tmp_path / "dump.pm2").write_text(json.dumps([{"name": "api"}, {"name": "api"}]))
-    assert saved_names(str(tmp_path / "dump.pm2")) == ["api", "api"]
+    (tmp_path / "dump.pm2").write_bytes(json.dumps([{"name": "api"}, {"name": "ț"}], ensure_ascii=False).encode())
+    assert saved_names(str(tmp_path / "dump.pm2")) == ["api", "ț"]
     assert saved_names(str(tmp_path / "none")) == []
 
 

@@ -9,6 +9,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,6 +75,12 @@ def test_a_process_is_of_the_directory_that_its_script_lies_in(tmp_path: Path) -
             process.kill()
 
 
+def test_the_end_of_a_process_is_waited_for() -> None:
+    with child("") as process:
+        threading.Timer(0.3, process.kill).start()
+        assert _process.wait_gone([process.pid], 60) == []
+
+
 SERVE = """
 import socket, sys
 server = socket.create_server(("127.0.0.1", 0))
@@ -92,7 +99,8 @@ def test_who_serves_a_port_is_seen_from_outside(tmp_path: Path) -> None:
             assert _process.listening_pids(port, [os.getpid()]) == []
             assert len(_process.listening_descriptors(process.pid, port)) == 1
             assert _process.listening_descriptors(os.getpid(), port) == _process.listening_descriptors(NOBODY, port) == []
-            assert _process.serving_pids(port, connections=2, timeout=30) == [process.pid]
+            assert _process.serving_pids(port, connections=1, timeout=30, candidates=iter([process.pid])) == [process.pid]
+            assert _process.serving_pids(port, connections=1, timeout=0.2, candidates=[os.getpid()]) == []
             assert [(info.pid, info.cwd) for info in _process.identity(port, connections=1)] == [(process.pid, str(tmp_path))]
         finally:
             process.kill()

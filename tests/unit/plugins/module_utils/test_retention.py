@@ -213,6 +213,14 @@ def test_everything_is_judged_with_its_reason() -> None:
     assert verdicts[0].as_dict() == {"kind": "release", "name": directory(3), "bytes": 10, "why": "it is live"}
 
 
+def test_a_window_ends_with_its_last_second() -> None:
+    history = History([A, run("B", "succeeded", 7, 2, 3)], Policy(WINDOW, 10), NOW)
+    assert history.within_window(history.runs[1]) == ""
+    assert retention.rollback_available_until(history) is None
+    release = Release("/b/releases/new", "e" * 40, made=NOW - WINDOW)
+    assert [each.keep for each in retention.plan(history, Found(LIVE, [release]), "/s", "/b")] == [False]
+
+
 def test_the_last_good_snapshot_and_a_live_database_stay_for_their_own_sake() -> None:
     failed = [run("A", "failed", 30, 1, 2), run("B", "failed", 20, 1, 2)]
     found = Found(LIVE | {"shop_before_B"}, snapshots={"/s/B.dump": Stored()}, databases={"shop_before_B": Database()})
