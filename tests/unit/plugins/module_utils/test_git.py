@@ -198,6 +198,12 @@ def test_of_what_git_says_the_telling_line_is_quoted(error: str, reason: str) ->
     assert _git._must(Result(("git",), 0, " out \n", error), "it failed", "mend it") == "out"
 
 
+def test_git_asks_nobody_and_speaks_english(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "ro_RO.UTF-8")
+    shown = _git.git(["-c", "alias.env=!env", "env"], variables={"GIT_INDEX_FILE": "/i"}).output.splitlines()
+    assert {"GIT_TERMINAL_PROMPT=0", "LC_ALL=C", "GIT_SSH_COMMAND=ssh -o BatchMode=yes", "GIT_INDEX_FILE=/i"} <= set(shown)
+
+
 def test_a_repository_of_somebody_else_has_its_own_remedy() -> None:
     with pytest.raises(EcommusError) as caught:
         _git._must(Result(("git",), 128, "", "fatal: detected dubious ownership in repository at '/x'"), "it failed", "mend it")

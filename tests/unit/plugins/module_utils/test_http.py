@@ -98,6 +98,12 @@ def test_nothing_but_what_was_asked_for_is_sent(monkeypatch, tmp_path):
         client.request()
         client.close()
     assert [request.path for request in server.asked] == ["/path", "/path"]
+    sent = {name.lower(): value for name, value in server.asked[1].headers.items()}
+    assert {name: sent[name] for name in ("user-agent", "accept", "accept-encoding")} == {
+        "user-agent": "mdlabs.ecommus",
+        "accept": "*/*",
+        "accept-encoding": "identity",
+    }
     assert not {"Cookie", "Authorization"} & server.asked[1].headers.keys()
 
 
@@ -111,8 +117,10 @@ def test_resolve_is_for_the_host_of_the_url_alone():
 def test_body_is_read_up_to_its_limit_only():
     with serve(lambda request: "x" * (3 << 20)) as server, Client(f"http://{server.address}/") as client:
         answer = client.request()
-    assert answer.truncated
-    assert len(answer.body) == 1 << 20
+        assert (answer.truncated, len(answer.body), answer.certificate_expires) == (True, 1 << 20, "")
+        client.request()
+    first, second = server.asked
+    assert first.connection != second.connection, "what is left of a body is not taken for the next answer"
 
 
 class TestCertificates:

@@ -94,7 +94,10 @@ def test_a_take_over_is_written_down_and_the_former_holder_is_out(ann: Operator)
     bob = Operator(ann.directory, "bob")
     bob.begin("two", take_lock="one")
     run = Journal.load(str(ann.directory)).run("one")
-    assert run["taken_over"][0]["by"].startswith("bob@ctl") and "ann@ctl" in run["taken_over"][0]["because"]
+    (change,) = run["taken_over"]
+    assert (set(change), change["by"]) == ({"at", "by", "because"}, "bob@ctl (pid 100)")
+    assert change["because"] == "the lock of ann@ctl (pid 100) for the run one: it was asked for by ecommus_take_lock"
+    assert change["at"].endswith("Z")
     with pytest.raises(EcommusError) as caught:
         ann.step("entered", "one", phase="snapshot")
     assert caught.value.details["lock_lost"] is True
@@ -181,6 +184,8 @@ def test_an_acknowledgement_holds_also_when_nothing_else_is_to_be_done(ann: Oper
     with pytest.raises(EcommusError, match="acknowledge=one"):
         ann.step("planned", "two")
     ann.step("planned", "two", acknowledged="one")
+    noted = Journal.load(str(ann.directory)).run("one")["facts"]["acknowledged"]
+    assert (set(noted), noted["by"]) == ({"at", "by"}, "ann@ctl (pid 100)")
     assert ann.step("planned", "three")["plan"]["run_id"] == "three"
 
 
