@@ -94,16 +94,22 @@ def _json_records(raw: str) -> list[dict[str, t.Any]] | None:
             document = [json.loads(line) for line in raw.splitlines() if line.strip()]
         except ValueError:
             return None
-    if isinstance(document, dict):
-        inner = next((value for value in document.values() if isinstance(value, list)), None)
-        if inner is None and all(isinstance(value, dict) for value in document.values()):
-            inner = [{"name": name, **value} for name, value in document.items()]
-        document = inner if inner is not None else [document]
-    if not isinstance(document, list):
-        return None
-    records = [item for item in document if isinstance(item, dict)]
-    records = [item for item in records if not ("level" in item and "msg" in item)]
-    return records if records and all(_field(item, "name") and _field(item, "version") for item in records) else None
+    for listed in _lists(document):
+        records = [item for item in listed if isinstance(item, dict) and not ("level" in item and "msg" in item)]
+        if records and all(_field(item, "name") and _field(item, "version") for item in records):
+            return records
+    return None
+
+
+def _lists(document: t.Any) -> t.Iterator[list[t.Any]]:
+    """What in a JSON document may be the list of plugins: itself, one of its values, a single plugin, or records by name."""
+    if isinstance(document, list):
+        yield document
+    elif isinstance(document, dict):
+        yield from (value for value in document.values() if isinstance(value, list))
+        yield [document]
+        if all(isinstance(value, dict) for value in document.values()):
+            yield [{"name": name, **value} for name, value in document.items()]
 
 
 def _is_log_record(line: str) -> bool:

@@ -28,7 +28,7 @@ FORMS = {
     " - reviews v1.0.1 (built-in, enabled)\n",
     "csv": "reviews,1.0.1,built-in,enabled\n@acme/erp,0.9.0,private,disabled\n@ecommus-plugin/efactura-ro,1.2.0,premium,enabled\n",
     "json": json.dumps(RECORDS, indent=2),
-    "json in an object": json.dumps({"plugins": RECORDS}),
+    "json in an object": json.dumps({"name": "shop", "version": "1.4.0", "warnings": [], "plugins": RECORDS}),
     "json by name": json.dumps({r["name"]: {k: v for k, v in r.items() if k != "name"} for r in RECORDS}),
     "json lines": "\n".join(json.dumps(r) for r in RECORDS),
     "json lines with a log": json.dumps({"level": 30, "time": 1, "msg": "ready"}) + "\n" + "\n".join(json.dumps(r) for r in RECORDS),
@@ -70,6 +70,7 @@ def test_forms(form: str) -> None:
             '{"name": "erp", "version": "1.0.0", "source": "Vendor", "tenant": 3, "beta": true, "by": "b", "tags": {"x": 1}}',
             Plugin("erp", "1.0.0", "Vendor", None, ("beta=True", "by=b", "tenant=3")),
         ),
+        ('{"name": "sms", "version": "1.0.0", "permissions": ["orders.read"]}', Plugin("sms", "1.0.0")),
     ],
 )
 def test_what_a_line_says_about_a_plugin(line: str, plugin: Plugin) -> None:
