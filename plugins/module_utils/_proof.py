@@ -25,6 +25,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2 import Pm2
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2_table import Entry
 
 _POLL = 0.25  # seconds between looks at the table, some milliseconds each: a bad boot is seen within half a second
+_RESTART = 1.0  # seconds that pm2 may take to restart a process which has just ended
 _BAD_ANSWERS = 3  # of one process that said it is ready, in a row, before it is given up: it is taking real requests meanwhile
 
 
@@ -86,7 +87,7 @@ def settle(pm2: Pm2, ids: t.Collection[int], timeout: float) -> list[Entry]:
         for pm_id in ids:
             if pm_id not in now:
                 raise NotProven(f"process {pm_id} is not in pm2's table any more", "look at pm2.log", pm_id=pm_id, reason="gone")
-            _same_life(first.setdefault(pm_id, now[pm_id]), now[pm_id])
+            _same_life(pm2, first.setdefault(pm_id, now[pm_id]), now[pm_id])
         if all(entry.online and _process.alive(entry.pid) for entry in now.values()):
             return [now[pm_id] for pm_id in sorted(now)]
         if time.monotonic() > deadline:
@@ -103,7 +104,7 @@ def watch(pm2: Pm2, entries: t.Collection[Entry], seconds: float) -> None:
         for entry in entries:
             if entry.pm_id not in now:
                 raise _failure(entry, "has vanished from pm2's table")
-            _same_life(entry, now[entry.pm_id])
+            _same_life(pm2, entry, now[entry.pm_id])
             if now[entry.pm_id].pid != entry.pid or not now[entry.pm_id].online:
                 raise _failure(
                     now[entry.pm_id],
@@ -206,11 +207,21 @@ def _says_not_ok(body: bytes) -> bool:
     return isinstance(answer, dict) and answer.get("ok") is False
 
 
-def _same_life(before: Entry, now: Entry) -> None:
+def _same_life(pm2: Pm2, before: Entry, now: Entry) -> None:
+    now = _settled(pm2, now)
     if now.restarts != before.restarts or now.unstable_restarts > before.unstable_restarts:
         raise _failure(now, f"crashed and was restarted by pm2 (exit code {now.exit_code})")
     if now.status in ("errored", "stopped", "waiting restart"):
         raise _failure(now, f"ended (exit code {now.exit_code}), pm2 shows it as {now.status}")
+
+
+def _settled(pm2: Pm2, entry: Entry) -> Entry:
+    """*entry*, or what became of it: for a moment pm2 shows a process that it is about to restart as stopped (lib/God.js handleExit)."""
+    deadline = time.monotonic() + _RESTART
+    while entry.status == "stopped" and entry.autorestart and time.monotonic() < deadline:
+        time.sleep(0.05)
+        entry = next((line for line in pm2.table() if line.pm_id == entry.pm_id), entry)
+    return entry
 
 
 def _failure(entry: Entry, what: str) -> NotProven:

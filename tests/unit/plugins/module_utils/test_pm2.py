@@ -201,6 +201,35 @@ def test_the_newest_link_of_a_path_is_found(tmp_path: Path) -> None:
     assert _proof._under("/a/b/c", "/a/b") and not _proof._under("/a/bc", "/a/b") and _proof._under("/x", "/")
 
 
+class Tables:
+    """A pm2 whose table is another one at each look, and stays at the last."""
+
+    def __init__(self, *lines: dict[str, Any]) -> None:
+        self.lines = list(lines)
+
+    def table(self) -> list[Entry]:
+        return entries([raw(**(self.lines.pop(0) if len(self.lines) > 1 else self.lines[0]))])
+
+
+RUNS = {"status": "online", "restart_time": 0, "exit_code": 0}
+SHORTLY_STOPPED = {**RUNS, "status": "stopped"}
+
+
+@pytest.mark.parametrize(
+    ("tables", "problem"),
+    [
+        ([RUNS, SHORTLY_STOPPED, SHORTLY_STOPPED, {**RUNS, "restart_time": 1}], r"api \(id 3\) crashed and was restarted by pm2"),
+        ([RUNS, SHORTLY_STOPPED], r"api \(id 3\) ended .* pm2 shows it as stopped"),
+        ([RUNS, {**SHORTLY_STOPPED, "autorestart": False}, RUNS], r"api \(id 3\) ended .* pm2 shows it as stopped"),
+    ],
+)
+def test_a_process_that_pm2_is_about_to_restart_has_crashed(tables: list[dict[str, Any]], problem: str) -> None:
+    pm2 = Tables(*tables)
+    before = pm2.table()
+    with pytest.raises(_proof.NotProven, match=problem):
+        _proof.watch(pm2, before, 30)  # type: ignore[arg-type]
+
+
 def test_this_process_is_seen_as_it_is() -> None:
     me = _process.inspect(os.getpid())
     assert me is not None and me.parent == os.getppid() and me.cwd == os.getcwd()
