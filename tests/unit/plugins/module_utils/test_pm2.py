@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import socket
-import threading
 import time
 import urllib.parse
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.mdlabs.ecommus.plugins.module_utils import _pm2_control, _pm2_logs, _pm2_rpc, _process, _proof, _shared_port
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _pm2_control, _pm2_logs, _process, _proof, _shared_port
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._cutover_record import Record
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2 import Pm2, saved_names
@@ -156,17 +155,6 @@ def test_a_daemon_is_alive_when_its_pid_and_its_socket_are_there(tmp_path: Path)
     assert pm2.living() is None
 
 
-def test_a_dead_socket_is_an_error_in_time(tmp_path: Path) -> None:
-    path = str(tmp_path / "rpc.sock")
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(path)
-        server.listen()
-        began = time.monotonic()
-        with pytest.raises(_pm2_rpc.RpcError, match="did not answer ping"):
-            _pm2_rpc.call(path, "ping", {}, timeout=0.3)
-        assert time.monotonic() - began < 3
-
-
 def test_a_cut_over_under_way_is_remembered_until_it_ends(tmp_path: Path) -> None:
     record = Record.of(str(tmp_path))
     record.begin("api", 2, entries([raw()]))
@@ -260,42 +248,3 @@ def test_names_in_a_dump(tmp_path: Path) -> None:
     (tmp_path / "dump.pm2").write_bytes(json.dumps([{"name": "api"}, {"name": "ț"}], ensure_ascii=False).encode())
     assert saved_names(str(tmp_path / "dump.pm2")) == ["api", "ț"]
     assert saved_names(str(tmp_path / "none")) == []
-
-
-@pytest.mark.parametrize(
-    ("reply", "answer"),
-    [
-        ([{"args": [["table"]]}, "1:0"], ["table"]),
-        ([{"args": []}, "1:0"], None),
-        ([{}, "1:0"], None),
-        (["odd", "1:0"], None),
-        ([], None),
-        ([{"error": "no such id"}, "1:0"], _pm2_rpc.RpcError),
-    ],
-)
-def test_a_question_to_the_daemon_and_its_answer(tmp_path: Path, reply: list[Any], answer: object) -> None:
-    """As pm2-axon and pm2-axon-rpc frame them; the daemon is a socket here."""
-    path = str(tmp_path / "rpc.sock")
-    asked = []
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as daemon:
-        daemon.bind(path)
-        daemon.listen()
-
-        def answer_one() -> None:
-            connection, _peer = daemon.accept()
-            with connection:
-                asked.append(_pm2_rpc._receive(connection))
-                connection.sendall(_pm2_rpc._encode(reply))
-
-        thread = threading.Thread(target=answer_one)
-        thread.start()
-        try:
-            if answer is _pm2_rpc.RpcError:
-                with pytest.raises(_pm2_rpc.RpcError, match="the pm2 daemon refused stopProcessId: no such id"):
-                    _pm2_rpc.call(path, "stopProcessId", 3, timeout=5)
-            else:
-                assert _pm2_rpc.call(path, "stopProcessId", 3, timeout=5) == answer
-        finally:
-            thread.join(5)
-    assert asked == [[{"type": "call", "method": "stopProcessId", "args": [3]}, "1:0"]]
-    assert _pm2_rpc._encode(["é", {"a": 1}]) == b'\x12\x00\x00\x00\x04s:\xc3\xa9\x00\x00\x00\x0aj:{"a": 1}'

@@ -1,24 +1,26 @@
 # Copyright (c) 2026 MD Labs
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Answers of the daemon that are not whole, or nothing like an answer; test_pm2.py has the ordinary ones."""
+"""Questions to the daemon and its answers, as pm2-axon and pm2-axon-rpc frame them; the daemon is a socket here."""
 
 from __future__ import annotations
 
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _pm2_rpc
 
 
 @contextmanager
-def daemon(directory: Path, *parts: bytes) -> Iterator[str]:
-    """A socket that reads the question and answers with *parts*, each when the one before was read."""
+def daemon(directory: Path, *parts: bytes, asked: list[object] | None = None) -> Iterator[str]:
+    """A socket that reads the question, adds it to *asked*, and answers with *parts*."""
     path = str(directory / "rpc.sock")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
         server.bind(path)
@@ -27,7 +29,9 @@ def daemon(directory: Path, *parts: bytes) -> Iterator[str]:
         def answer() -> None:
             connection, _peer = server.accept()
             with connection:
-                _pm2_rpc._receive(connection)
+                question = _pm2_rpc._receive(connection)
+                if asked is not None:
+                    asked.append(question)
                 for part in parts:
                     connection.sendall(part)
 
@@ -41,6 +45,40 @@ def daemon(directory: Path, *parts: bytes) -> Iterator[str]:
 
 def framed(*arguments: bytes) -> bytes:
     return bytes([1 << 4 | len(arguments)]) + b"".join(struct.pack(">I", len(data)) + data for data in arguments)
+
+
+@pytest.mark.parametrize(
+    ("reply", "answer"),
+    [
+        ([{"args": [["table"]]}, "1:0"], ["table"]),
+        ([{"args": []}, "1:0"], None),
+        ([{}, "1:0"], None),
+        (["odd", "1:0"], None),
+        ([], None),
+        ([{"error": "no such id"}, "1:0"], _pm2_rpc.RpcError),
+    ],
+)
+def test_a_question_to_the_daemon_and_its_answer(tmp_path: Path, reply: list[Any], answer: object) -> None:
+    asked: list[object] = []
+    with daemon(tmp_path, _pm2_rpc._encode(reply), asked=asked) as path:
+        if answer is _pm2_rpc.RpcError:
+            with pytest.raises(_pm2_rpc.RpcError, match="the pm2 daemon refused stopProcessId: no such id"):
+                _pm2_rpc.call(path, "stopProcessId", 3, timeout=5)
+        else:
+            assert _pm2_rpc.call(path, "stopProcessId", 3, timeout=5) == answer
+    assert asked == [[{"type": "call", "method": "stopProcessId", "args": [3]}, "1:0"]]
+    assert _pm2_rpc._encode(["é", {"a": 1}]) == b'\x12\x00\x00\x00\x04s:\xc3\xa9\x00\x00\x00\x0aj:{"a": 1}'
+
+
+def test_a_dead_socket_is_an_error_in_time(tmp_path: Path) -> None:
+    path = str(tmp_path / "rpc.sock")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        server.listen()
+        began = time.monotonic()
+        with pytest.raises(_pm2_rpc.RpcError, match="did not answer ping"):
+            _pm2_rpc.call(path, "ping", {}, timeout=0.3)
+        assert time.monotonic() - began < 3
 
 
 def test_a_large_answer_is_put_together(tmp_path: Path) -> None:
