@@ -207,7 +207,7 @@ def test_killed_between_its_steps_the_shop_has_a_database(server: Cluster, step:
         assert process.stdout.readline() == "here\n"
         process.send_signal(signal.SIGKILL)
         process.wait(10)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 5
     seen = None
     while seen is None and time.monotonic() < deadline:
         with contextlib.suppress(psycopg.OperationalError):
