@@ -36,6 +36,10 @@ options:
     description: An admin route to ask as well, as C(ecommus_admin_probe).
     type: dict
     default: {}
+  identify:
+    description: Whether to say how an answer tells its release, where a service says so; only M(mdlabs.ecommus.uptime_prober) asks that.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -52,12 +56,16 @@ _value:
 """
 
 
+_IDENTITY = ("identity_header", "identity_regex")
+
+
 def probes(
     services: t.Sequence[t.Mapping[str, t.Any]],
     resolve: str = "",
     ca_path: str = "",
     storefront_url: str = "",
     admin: t.Mapping[str, t.Any] | None = None,
+    identify: bool = False,
 ) -> list[dict[str, t.Any]]:
     """One probe for each service, then those of the two routes where they are given."""
     found = [
@@ -66,6 +74,7 @@ def probes(
             "url": service["health_url"],
             "expect_json": service.get("expect_json") or {},
             "expect_text": service.get("expect_text") or "",
+            **({key: service[key] for key in _IDENTITY if service.get(key)} if identify else {}),
         }
         for service in services
     ]

@@ -86,7 +86,10 @@ def build(
     snapshot = run.get("facts", {}).get("snapshot", {})
     totals = prober.get("totals", {})
     keys = ("requests", "failed", "median_ms", "slowest_ms", "longest_gap_ms")
-    services = {name: {key: figures[key] for key in keys} for name, figures in prober.get("targets", {}).items()}
+    services = {
+        name: {**{key: figures[key] for key in keys}, "releases": figures.get("identities", [])}
+        for name, figures in prober.get("targets", {}).items()
+    }
     problem, remedy = told_apart(failure)
     return {
         "host": host,

@@ -105,7 +105,11 @@ ecommus_report:
     change_window_seconds: {description: "Seconds for which the workers stood still; V(null) when they did not.", type: float}
     requests: {description: "Requests of the prober; V(null) when no prober ran.", type: int}
     requests_failed: {description: "How many of them failed; V(null) when no prober ran.", type: int}
-    services: {description: The same per service., type: dict}
+    services:
+      description: >-
+        The same per service, with C(median_ms), C(slowest_ms) and C(longest_gap_ms); C(releases) tells which release answered from when
+        (C(first)) to when (C(last)), where the answers of the service tell it.
+      type: dict
     snapshot: {description: "Path of the snapshot on the host; V(null) when none was made.", type: str}
     rollback_available_until:
       description: Until when the way back over the standby database is kept; V(null) when O(pruned) does not say.

@@ -127,6 +127,9 @@ def test_nobody_noticed(story: Story, name: str) -> None:
         assert report["requests_failed"] == 0, report["evidence"]["prober"]
     for service in report["services"].values():
         assert service["longest_gap_ms"] < 2500
+    before, after = report["services"]["storefront"]["releases"]
+    assert (before["identity"], after["identity"]) == ("<header>", '<header class="wide">')
+    assert before["first"] < after["first"] <= after["last"]
 
 
 @pytest.mark.parametrize("name", SHOPS)

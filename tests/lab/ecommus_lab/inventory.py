@@ -70,7 +70,9 @@ def _python(config: LabConfig, installer: Installer) -> dict[str, Any]:
 
 
 def _service(shop: Shop, service: str) -> dict[str, Any]:
-    expectation = {"expect_text": "<html"} if service == "storefront" else {"expect_json": {"ok": True}}
+    # The theme's header tells v1.3.2 from v1.4.0; the other services answer the same in all releases.
+    page = {"expect_text": "<html", "identity_regex": "<header[^>]*>"}
+    expectation = page if service == "storefront" else {"expect_json": {"ok": True}}
     return {
         "name": service,
         "workspace": WORKSPACES[service],

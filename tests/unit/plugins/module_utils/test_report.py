@@ -63,7 +63,7 @@ def test_a_report_holds_what_is_known() -> None:
         "change_window_seconds": 70.0,
         "requests": 80,
         "requests_failed": 1,
-        "services": {"api": FIGURES},
+        "services": {"api": {**FIGURES, "releases": ["r1"]}},
         "snapshot": "/b/x.dump.age",
         "rollback_available_until": "2026-12-02T10:02:30Z",
         "bytes_kept": 7,
