@@ -31,21 +31,33 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: The lists C(manual_steps) and C(deprecations), a text each.
+  description: The lists C(manual_steps) and C(deprecations), a text each, and C(required_env), the names of C(new_env) that are C(required).
   type: dict
 """
 
-_KEYS = ("manual_steps", "deprecations")
+_TEXTS = ("manual_steps", "deprecations")
 
 
 def release_notes(text: str) -> dict[str, list[str]]:
-    """``manual_steps`` and ``deprecations`` of the front matter *text*, a line each; empty where it has none or is no YAML."""
+    """``manual_steps`` and ``deprecations`` of the front matter *text*, a line each, and the names of the environment keys that it requires.
+
+    All are empty where it has none or is no YAML.
+    """
     try:
         found = yaml.safe_load(str(text))
     except (yaml.YAMLError, ValueError):  # the latter for what looks like a date and is none
         found = None
     notes = found if isinstance(found, dict) else {}
-    return {key: [_line(item) for item in notes.get(key) or []] if isinstance(notes.get(key), list) else [] for key in _KEYS}
+    new = [item for item in _list(notes, "new_env") if isinstance(item, dict)]
+    return {
+        **{key: [_line(item) for item in _list(notes, key)] for key in _TEXTS},
+        "required_env": [str(item["name"]) for item in new if item.get("required") is True and item.get("name")],
+    }
+
+
+def _list(notes: dict[str, t.Any], key: str) -> list[t.Any]:
+    found = notes.get(key)
+    return found if isinstance(found, list) else []
 
 
 def _line(item: t.Any) -> str:

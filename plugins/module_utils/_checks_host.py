@@ -103,17 +103,17 @@ def room_for_release(subject: Subject) -> Finding:
 
 @check("The environment file has every key that the release needs", "configuration")
 def environment_keys(subject: Subject) -> Finding:
-    example = subject.file(".env.example")
-    if example is None:
-        return Finding(True, "the release brings no .env.example to compare with")
-    required = _dotenv_keys(example)
+    example = _dotenv_keys(subject.file(".env.example") or "")
     have = set(subject.environment) | set(subject.env_given)
+    # What the live release's example has and the shop has not is left to the product's defaults already.
     before = set(_dotenv_keys(_git.file_at(subject.live, "HEAD", ".env.example") or ""))
-    new = [key for key in required if key not in have and key not in before]
-    if new:
-        return Finding(False, f"{subject.version} needs {', '.join(new)}", "give the values in ecommus_env (keep them in a vault)")
-    coming = [key for key in required if key in subject.env_given and key not in subject.environment]
-    return Finding(True, f"{len(required)} keys of .env.example looked at" + (f"; to be added: {', '.join(coming)}" if coming else ""))
+    wanted = [*subject.env_required, *(key for key in example if key not in before)]
+    missing = list(dict.fromkeys(key for key in wanted if key not in have))
+    if missing:
+        return Finding(False, f"{subject.version} needs {', '.join(missing)}", "give the values in ecommus_env (keep them in a vault)")
+    coming = sorted(key for key in {*example, *subject.env_required} if key in subject.env_given and key not in subject.environment)
+    looked_at = f"{len(example)} keys of .env.example and {len(subject.env_required)} of the release notes looked at"
+    return Finding(True, looked_at + (f"; to be added: {', '.join(coming)}" if coming else ""))
 
 
 @check("The installed keys cover the release's example", "configuration", severity=WARNING)

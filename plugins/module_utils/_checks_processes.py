@@ -12,7 +12,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2_table import (
     DEFAULT_LISTEN_TIMEOUT_MS,
     Entry,
 )
-from ansible_collections.mdlabs.ecommus.plugins.module_utils._preflight import WARNING, Finding, Subject, check
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._preflight import ERROR, WARNING, Finding, Subject, check
 
 
 @check("The processes follow the link to the live release", "pm2", severity=WARNING)
@@ -58,6 +58,21 @@ def processes_ready(subject: Subject) -> Finding:
             "a kill_timeout above the longest request",
         )
     return Finding(True, f"{len(found)} services in cluster mode say when they are ready")
+
+
+@check("The workers have the time that their job needs to end", "pm2", "workers", severity=WARNING)
+def workers_have_time(subject: Subject) -> Finding:
+    entries = [entry for entry in subject.pm2.table() if entry.name == subject.workers_process]
+    shortest = min((entry.kill_timeout_ms for entry in entries), default=None)
+    if subject.workers_mode == "none" or shortest is None:
+        return Finding(True, "there are none here")
+    remedy = f"set kill_timeout of {subject.workers_process} in the ecosystem file above the longest job, and restart it from there"
+    if shortest < subject.workers_stop_timeout * 1000:
+        found = f"pm2 would kill {subject.workers_process} after {shortest} ms, ecommus_workers_stop_timeout is {subject.workers_stop_timeout:g} s"
+        return Finding(False, found, remedy, severity=ERROR)
+    if shortest <= DEFAULT_KILL_TIMEOUT_MS and not subject.workers_stop_timeout:
+        return Finding(False, f"pm2 kills {subject.workers_process} after {shortest} ms, whatever job it is at", remedy)
+    return Finding(True, f"{subject.workers_process} has {shortest / 1000:g} s")
 
 
 def _obstacles(entry: Entry) -> list[str]:

@@ -34,10 +34,12 @@ class Subject:
     services: t.Sequence[t.Mapping[str, t.Any]] = ()
     workers_process: str = ""
     workers_mode: str = "process"
+    workers_stop_timeout: float = 0
     resolve: str = ""
     ca_path: str = ""
     env_file: str = ""
     env_given: t.Sequence[str] = ()
+    env_required: t.Sequence[str] = ()
     database_url_key: str = "DATABASE_URL"
     database_admin_url: str = dataclasses.field(default="", repr=False)
     pg_bin_dir: str = ""

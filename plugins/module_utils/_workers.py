@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.mdlabs.ecommus.plugins.module_utils import _dotenv
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _dotenv, _postgres
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2 import Pm2
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2_table import Entry
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._postgres import Target
 
 PROCESS, API, NONE = "process", "api", "none"
 SWITCH = "ECOMMUS_WORKERS"  # the API works as workers too when it is "true"
@@ -46,6 +47,24 @@ def check(found: t.Mapping[str, t.Any], *, working: bool) -> None:
     if working != bool(found["running"]):
         what = "do not work" if working else f"still work in {found['running']} processes of {found['process']}"
         raise EcommusError(f"the workers {what}", f"look at {SWITCH} in the environment file and in the ecosystem file, then run again")
+
+
+def check_jobs(target: Target, query: str) -> None:
+    """See by the shop's own records that no job is under way: pm2 knows how a process ended, not what it was working on.
+
+    :param query: SQL whose first value is how many there are. It can change nothing.
+    :raises EcommusError: when there are some, or the query does not say.
+    """
+    with _postgres.session(target, autocommit=False) as connection:
+        connection.execute("SET TRANSACTION READ ONLY")
+        found = _postgres.value(connection, query)
+    if not isinstance(found, int):
+        raise EcommusError(f"ecommus_jobs_query answers {found!r} instead of a number", "let it be SELECT count(*) FROM ... WHERE ...")
+    if found:
+        raise EcommusError(
+            f"{found} jobs are under way by the shop's own records, although the workers rest",
+            "they were cut off, now or by a crash long ago: finish or correct them, or let ecommus_jobs_query leave old ones out",
+        )
 
 
 def _works(entry: Entry, read: str | None) -> bool:

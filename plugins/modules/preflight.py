@@ -57,6 +57,10 @@ options:
     type: str
     choices: [process, api, none]
     default: process
+  workers_stop_timeout:
+    description: Seconds that the longest job may need; V(0) when that is not known.
+    type: float
+    default: 0
   resolve:
     description: Address that the health probes connect to instead of asking the DNS.
     type: str
@@ -71,6 +75,11 @@ options:
     required: true
   env_given:
     description: Names of the keys that the inventory has values for.
+    type: list
+    elements: str
+    default: []
+  env_required:
+    description: Names of the keys that the release cannot do without, as its notes say.
     type: list
     elements: str
     default: []
@@ -263,9 +272,9 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._argspec import run
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._install_options import install_options, paths_of
 
 PASSED_ON = (
-    "layout", "version", "commit", "services", "workers_mode", "workers_process", "resolve", "ca_path", "env_file", "env_given",
-    "database_url_key", "snapshot_dir", "snapshot_recipients", "snapshot_ship", "pm2_home", "path_prefix", "npm_token",
-    "shared_paths", "backup_dir", "backup_max_age_hours", "backup_cron_file", "backup_margin_minutes",
+    "layout", "version", "commit", "services", "workers_mode", "workers_process", "workers_stop_timeout", "resolve", "ca_path",
+    "env_file", "env_given", "env_required", "database_url_key", "snapshot_dir", "snapshot_recipients", "snapshot_ship", "pm2_home",
+    "path_prefix", "npm_token", "shared_paths", "backup_dir", "backup_max_age_hours", "backup_cron_file", "backup_margin_minutes",
 )  # fmt: skip
 
 
@@ -303,10 +312,12 @@ if __name__ == "__main__":
             "services": {"type": "list", "elements": "dict", "default": []},
             "workers_process": {"type": "str", "default": ""},
             "workers_mode": {"type": "str", "choices": ["process", "api", "none"], "default": "process"},
+            "workers_stop_timeout": {"type": "float", "default": 0},
             "resolve": {"type": "str", "default": ""},
             "ca_path": {"type": "path", "default": ""},
             "env_file": {"type": "path", "required": True},
             "env_given": {"type": "list", "elements": "str", "default": []},
+            "env_required": {"type": "list", "elements": "str", "default": []},
             "database_url_key": {"type": "str", "default": "DATABASE_URL", "no_log": False},
             "admin_url": {"type": "str", "default": "", "no_log": True},
             "bin_dir": {"type": "path", "default": ""},

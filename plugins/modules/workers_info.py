@@ -14,6 +14,7 @@ description:
 author: [MD Labs (@mdlabs)]
 requirements:
   - Linux
+  - psycopg 3.1 or newer, for O(jobs_query)
   - pm2 5 or newer, run by the same user as this module
 extends_documentation_fragment: [mdlabs.ecommus.attributes, mdlabs.ecommus.pm2]
 attributes:
@@ -41,6 +42,16 @@ options:
   env_file:
     description: The environment file that the API reads at boot, for O(mode=api). A variable of the process itself goes before it.
     type: path
+  database_url_key:
+    description: Key of O(env_file) that holds the address of the database, for O(jobs_query).
+    type: str
+    default: DATABASE_URL
+  jobs_query:
+    description:
+      - SQL whose first value is how many jobs are under way by the shop's own records. It is run read-only, with O(expect=resting).
+      - The module fails when there are some. A process that ended is no proof that its job did.
+    type: str
+    default: ""
   expect:
     description: Fail unless the workers are found so.
     type: str
@@ -61,6 +72,13 @@ EXAMPLES = r"""
     state: stopped
     name: [ecommus-api-workers]
 
+- name: Prove that no job was cut off
+  mdlabs.ecommus.workers_info:
+    process: ecommus-api-workers
+    expect: resting
+    env_file: /opt/ecommus/.env
+    jobs_query: SELECT count(*) FROM jobs WHERE status = 'running'
+
 - name: Bring them back to what they were
   mdlabs.ecommus.pm2_control:
     state: started
@@ -78,6 +96,10 @@ workers:
     process: {description: O(process)., type: str}
     running: {description: How many of its processes do the workers' work; V(0) when the operator has stopped them., type: int}
     note: {description: Why none works; empty when they do., type: str}
+sqlstate:
+  description: The server's code for the problem; V(null) when there is none.
+  returned: on an error of the server
+  type: str
 remedy:
   description: What to do about the problem that C(msg) names.
   returned: failure
@@ -90,6 +112,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _workers
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._argspec import run_module
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2_options import pm2_of, pm2_options
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._postgres_options import targets_of
 
 
 def main(module: AnsibleModule) -> dict[str, t.Any]:
@@ -99,6 +122,9 @@ def main(module: AnsibleModule) -> dict[str, t.Any]:
     found = _workers.observe(pm2, given["mode"], given["process"], given["env_file"])
     if given["expect"]:
         _workers.check(found, working=given["expect"] == "working")
+    if given["expect"] == "resting" and given["jobs_query"]:
+        target, _admin = targets_of({**given, "database_url": None, "admin_url": None})
+        _workers.check_jobs(target, given["jobs_query"])
     return {"workers": found}
 
 
@@ -109,6 +135,8 @@ if __name__ == "__main__":
             "mode": {"type": "str", "choices": [_workers.PROCESS, _workers.API, _workers.NONE], "default": _workers.PROCESS},
             "process": {"type": "str", "default": ""},
             "env_file": {"type": "path"},
+            "database_url_key": {"type": "str", "default": "DATABASE_URL", "no_log": False},
+            "jobs_query": {"type": "str", "default": ""},
             "expect": {"type": "str", "choices": ["working", "resting"]},
             **pm2_options(),
         },

@@ -45,6 +45,7 @@ def host_vars(
         "ecommus_ca_path": str(Proxy(config).ca),
         "ecommus_services": [_service(shop, service) for service in SERVICES],
         "ecommus_workers_process": shop.processes[WORKERS].name,
+        "ecommus_jobs_query": "SELECT count(*) FROM jobs WHERE status = 'running'",
         "ecommus_storefront_probe_url": f"https://{shop.domain}/api/storefront/categories",
         "ecommus_admin_probe": {
             "url": f"https://{shop.hosts['api']}/api/admin/products?limit=1",

@@ -11,12 +11,18 @@ def test_lists_are_told_a_line_each() -> None:
     assert release_notes(text) == {
         "manual_steps": ["Rotate JWT_KEY_ID."],
         "deprecations": ["JWT_SECRET, use JWT_KEY_ID (removed in 2.0.0)", "on()"],
+        "required_env": [],
     }
+
+
+def test_only_keys_that_the_release_cannot_do_without_are_required() -> None:
+    text = "new_env:\n  - {name: SECRET, required: true}\n  - {name: COLOUR, required: false}\n  - {name: SIZE}\n  - {required: true}\n  - WORD\n"
+    assert release_notes(text)["required_env"] == ["SECRET"]
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "summary: none", "manual_steps: null", "manual_steps: text", "- a list", "a: [b", "manual_steps: 3", "on: 2026-13-40"],
+    ["", "summary: none", "manual_steps: null", "manual_steps: text", "- a list", "a: [b", "manual_steps: 3", "new_env: {name: X}", "on: 2026-13-40"],
 )
 def test_notes_that_say_nothing_of_that_or_cannot_be_read(text: str) -> None:
-    assert release_notes(text) == {"manual_steps": [], "deprecations": []}
+    assert release_notes(text) == {"manual_steps": [], "deprecations": [], "required_env": []}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _checks_processes, _layout, _pm2, _pm2_table
-from ansible_collections.mdlabs.ecommus.plugins.module_utils._preflight import Finding, Subject
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._preflight import ERROR, Finding, Subject
 
 GOOD = {"exec_mode": "cluster_mode", "wait_ready": True, "listen_timeout": 8000, "kill_timeout": 8000}
 
@@ -24,11 +24,20 @@ def shop(tmp_path: Path) -> _layout.Paths:
     return _layout.Paths(str(tmp_path / "root"), str(tmp_path / "base"))
 
 
-def run(shop: _layout.Paths, monkeypatch: pytest.MonkeyPatch, check: str, name: str = "api", **env: Any) -> Finding:
+def run(
+    shop: _layout.Paths, monkeypatch: pytest.MonkeyPatch, check: str, name: str = "api", stop_timeout: float = 0, **env: Any
+) -> Finding:
     raw = [{"name": name, "pm_id": 0, "pid": 1, "pm2_env": {"pm_cwd": shop.root, "pm_exec_path": f"{shop.root}/a.js", **GOOD, **env}}]
     monkeypatch.setattr(_pm2.Pm2, "table", lambda _self: _pm2_table.entries(raw))
     subject = Subject(
-        paths=shop, layout="releases", version="v1.4.0", commit="", services=[{"process": "api"}], workers_process="jobs", pm2_home="/none"
+        paths=shop,
+        layout="releases",
+        version="v1.4.0",
+        commit="",
+        services=[{"process": "api"}],
+        workers_process="jobs",
+        workers_stop_timeout=stop_timeout,
+        pm2_home="/none",
     )
     found: Finding = getattr(_checks_processes, check)(subject)
     return found
@@ -77,3 +86,22 @@ def test_pm2_version(shop: _layout.Paths, monkeypatch: pytest.MonkeyPatch, comma
     found = run(shop, monkeypatch, "pm2_version")
     assert found.ok is ok
     assert ok or found.found == "the pm2 daemon is version 7.0.4, the pm2 command 6.0.14"
+
+
+@pytest.mark.parametrize(
+    ("name", "kill_timeout", "stop_timeout", "ok", "severity"),
+    [
+        ("jobs", 8000, 0, True, ""),
+        ("jobs", None, 0, False, ""),  # pm2's default of 1.6 s: nobody thought of it
+        ("jobs", 8000, 8, True, ""),
+        ("jobs", 8000, 60, False, ERROR),
+        ("jobs", None, 1, True, ""),  # somebody did
+        ("api", None, 60, True, ""),
+    ],
+)
+def test_workers_have_time(
+    shop: _layout.Paths, monkeypatch: pytest.MonkeyPatch, name: str, kill_timeout: int | None, stop_timeout: float, ok: bool, severity: str
+) -> None:
+    found = run(shop, monkeypatch, "workers_have_time", name, stop_timeout, kill_timeout=kill_timeout)
+    assert (found.ok, found.severity) == (ok, severity), found
+    assert ok or "pm2" in found.found and "kill_timeout of jobs" in found.remedy
