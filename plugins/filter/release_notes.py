@@ -31,7 +31,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _value:
-  description: The lists C(manual_steps) and C(deprecations), a text each, and C(required_env), the names of C(new_env) that are C(required).
+  description: Lists. C(manual_steps) and C(deprecations), a text each, and C(required_env), the names of C(new_env) that are C(required).
   type: dict
 """
 
@@ -39,7 +39,7 @@ _TEXTS = ("manual_steps", "deprecations")
 
 
 def release_notes(text: str) -> dict[str, list[str]]:
-    """``manual_steps`` and ``deprecations`` of the front matter *text*, a line each, and the names of the environment keys that it requires.
+    """``manual_steps`` and ``deprecations`` of the front matter *text*, a line each, and the environment keys that it requires.
 
     All are empty where it has none or is no YAML.
     """

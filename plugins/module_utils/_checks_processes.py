@@ -68,8 +68,8 @@ def workers_have_time(subject: Subject) -> Finding:
         return Finding(True, "there are none here")
     remedy = f"set kill_timeout of {subject.workers_process} in the ecosystem file above the longest job, and restart it from there"
     if shortest < subject.workers_stop_timeout * 1000:
-        found = f"pm2 would kill {subject.workers_process} after {shortest} ms, ecommus_workers_stop_timeout is {subject.workers_stop_timeout:g} s"
-        return Finding(False, found, remedy, severity=ERROR)
+        wanted = f"ecommus_workers_stop_timeout is {subject.workers_stop_timeout:g} s"
+        return Finding(False, f"pm2 would kill {subject.workers_process} after {shortest} ms, {wanted}", remedy, severity=ERROR)
     if shortest <= DEFAULT_KILL_TIMEOUT_MS and not subject.workers_stop_timeout:
         return Finding(False, f"pm2 kills {subject.workers_process} after {shortest} ms, whatever job it is at", remedy)
     return Finding(True, f"{subject.workers_process} has {shortest / 1000:g} s")

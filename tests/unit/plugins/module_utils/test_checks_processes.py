@@ -104,4 +104,4 @@ def test_workers_have_time(
 ) -> None:
     found = run(shop, monkeypatch, "workers_have_time", name, stop_timeout, kill_timeout=kill_timeout)
     assert (found.ok, found.severity) == (ok, severity), found
-    assert ok or "pm2" in found.found and "kill_timeout of jobs" in found.remedy
+    assert ok or ("pm2" in found.found and "kill_timeout of jobs" in found.remedy)
