@@ -21,6 +21,7 @@ if t.TYPE_CHECKING:
 _LISTS = {"local_preload_libraries", "search_path", "session_preload_libraries", "shared_preload_libraries", "temp_tablespaces"}
 
 _MAINTENANCE = ("postgres", "template1")
+LONG_SECONDS = 60  # from here on a transaction is no request of a customer any more
 NAME_LIMIT = 63  # bytes of an identifier: NAMEDATALEN - 1
 
 
@@ -207,7 +208,7 @@ def require_rights(connection: Session, owner: str) -> dict[str, t.Any]:
 def state(connection: Session, name: str) -> dict[str, t.Any]:
     """What a preflight wants to know about the server: version, rights, databases with sizes, who holds what open.
 
-    ``bytes`` is None where the role may not connect. Transactions are long from 60 seconds on.
+    ``bytes`` is None where the role may not connect. Transactions are long from :data:`LONG_SECONDS` on.
     """
     size = "CASE WHEN has_database_privilege(oid, 'CONNECT') AND datconnlimit <> -2 THEN pg_database_size(oid) END"
     return {
@@ -226,8 +227,9 @@ def state(connection: Session, name: str) -> dict[str, t.Any]:
             for pid, role, seconds, what, application in rows(
                 connection,
                 "SELECT pid, usename, extract(epoch FROM now() - xact_start)::float8, state, application_name FROM pg_stat_activity"
-                " WHERE datname = %s AND xact_start < now() - interval '60 seconds' ORDER BY 3 DESC",
-                [name],
+                " WHERE datname = %s AND backend_type IS DISTINCT FROM 'autovacuum worker'"  # it yields to who wants its table
+                " AND xact_start < now() - %s * interval '1 second' ORDER BY 3 DESC",
+                [name, LONG_SECONDS],
             )
         ],
         # Only roles with pg_read_all_settings see it.

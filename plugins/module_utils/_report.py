@@ -51,8 +51,13 @@ def outcome(operation: str, run: t.Mapping[str, t.Any], failure: str) -> str:
 
 def notices(run: t.Mapping[str, t.Any]) -> list[str]:
     """What an operator should know although nothing failed."""
-    workers = run.get("facts", {}).get("workers", {}).get("note")
-    return [f"the workers are left as they were: {workers}"] if workers else []
+    facts = run.get("facts", {})
+    workers = facts.get("workers", {}).get("note")
+    waived = [(check, check["waiver"]) for check in facts.get("checks", []) if "waiver" in check]
+    return [
+        *([f"the workers are left as they were: {workers}"] if workers else []),
+        *(f"waived until {w['until']} ({w['reason']}): {check['label']}: {check['found']}" for check, w in waived),
+    ]
 
 
 def manual_steps(run: t.Mapping[str, t.Any]) -> list[str]:

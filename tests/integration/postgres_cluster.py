@@ -63,7 +63,7 @@ class Cluster:
 
     def start(self) -> None:
         options = {"listen_addresses": "127.0.0.1", "port": self.port, "unix_socket_directories": "", "fsync": "off"}
-        options |= {"max_connections": 60, "autovacuum_naptime": 1}
+        options |= {"max_connections": 60, "autovacuum_naptime": 1, "max_prepared_transactions": 2}
         words = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
         with (self.home / "log").open("ab") as log:
             command = [*as_other_user(), self.bin / "postgres", "-D", self.home / "data", *words]

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import postgres_cluster
 import pytest
-from ansible_collections.mdlabs.ecommus.plugins.module_utils import _checks_database, _checks_migrations, _git, _layout
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import (
+    _checks_database,
+    _checks_host,
+    _checks_migrations,
+    _database,
+    _git,
+    _layout,
+)
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._preflight import CHECKS, Subject, _result
 
 PLUGIN = '{"name": "@ecommus-plugin/reviews", "version": "1.0.0", "ecommus": {"kind": "plugin"}}'
@@ -122,3 +131,66 @@ def test_room_for_copy(subject: Subject, pg_database: postgres_cluster.Shop, mon
     finally:
         with pg_database.cluster.connect() as connection:
             connection.execute("REVOKE pg_read_all_settings FROM owner")
+
+
+def test_transactions_in_the_way(subject: Subject, pg_database: postgres_cluster.Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _checks_database.no_long_transactions(subject).ok
+    with pg_database.connect() as open_one:
+        open_one.execute("SET application_name = 'nightly export'")
+        open_one.execute("BEGIN")
+        open_one.execute("SELECT 1")
+        assert _checks_database.no_long_transactions(subject).ok, "it is a young one"
+        monkeypatch.setattr(_database, "LONG_SECONDS", 0)
+        found = _checks_database.no_long_transactions(subject)
+        assert not found.ok
+        assert "of owner (nightly export, idle in transaction) for" in found.found
+    with pg_database.connect() as connection:
+        for command in ("BEGIN", "CREATE TABLE half ()", "PREPARE TRANSACTION 'lost'"):
+            connection.execute(command)
+    try:
+        found = _checks_database.no_long_transactions(subject)
+        assert (found.ok, found.found) == (False, "prepared transaction lost")
+        assert "ROLLBACK PREPARED" in found.remedy
+    finally:
+        with pg_database.connect() as connection:
+            connection.execute("ROLLBACK PREPARED 'lost'")
+
+
+def test_autovacuum_is_no_transaction_in_the_way(
+    subject: Subject, pg_database: postgres_cluster.Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_database, "LONG_SECONDS", 0)
+    seen_by_superuser = dataclasses.replace(subject, database_admin_url=pg_database.cluster.url("postgres", postgres_cluster.SUPERUSER))
+    pg_database.keep_autovacuum_busy(pg_database.database)
+    assert _checks_database.no_long_transactions(seen_by_superuser).found == "none is older than 60 s, none is prepared"
+
+
+def test_programs_of_postgresql(subject: Subject, pg_database: postgres_cluster.Shop) -> None:
+    right = dataclasses.replace(subject, pg_bin_dir=str(pg_database.cluster.bin))
+    assert f"for a server of version {pg_database.cluster.major}" in _checks_database.database_programs(right).found
+    wrong = _result(CHECKS["database_programs"], dataclasses.replace(subject, pg_bin_dir="/nowhere", path_prefix=[]), None)
+    assert (wrong["ok"], wrong["severity"]) == (False, "error")
+    assert "no pg_dump and pg_restore fit" in wrong["found"]
+
+
+def test_the_clock(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _checks_database.clock_sane(subject).ok
+    now = time.time()
+    monkeypatch.setattr(_checks_database.time, "time", lambda: now - 40)
+    result = _result(CHECKS["clock_sane"], subject, None)
+    assert (result["ok"], result["severity"]) == (False, "warning")
+    assert result["found"].startswith("40.") or result["found"].startswith("39.")
+
+
+def test_programs_of_the_shop(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Subject, "program", lambda _self, name: None if name in ("pm2", "npm") else f"/usr/bin/{name}")
+    found = _checks_host.programs_there(subject)
+    assert (found.ok, found.found) == (False, "not found: npm, pm2")
+    assert "ecommus_path_prefix" in found.remedy
+
+
+def test_keys_that_the_shop_goes_without_are_named(subject: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Subject, "file", lambda _self, _path: "DATABASE_URL=\nCOLOUR=\nSIZE=\n")
+    given = dataclasses.replace(subject, env_given=["SIZE"])
+    result = _result(CHECKS["environment_keys_absent"], given, None)
+    assert (result["ok"], result["severity"], result["found"]) == (False, "warning", "absent: COLOUR")

@@ -101,6 +101,17 @@ def test_an_inventory_that_is_wrong(steady: RunningShop, tmp_path: Path, variabl
     assert shopstate.identity(steady) == before
 
 
+def test_all_that_stands_in_the_way_is_told_at_once(steady: RunningShop, tmp_path: Path) -> None:
+    before = shopstate.identity(steady)
+    wrong = {"ecommus_workers_process": "no-such", "ecommus_pg_bin_dir": "/nowhere", "version": "v1.4.1-node99"}
+    outcome = play("upgrade", tmp_path, limit="boreal", **wrong)
+    refused(outcome, "boreal", r"^3 of \d+ checks stop the upgrade, nothing was changed", "ecommus_workers_process")
+    told = outcome.report("boreal")["problem"] + outcome.report("boreal")["remedy"]
+    for says in ("not in pm2: no-such", "wants >=99", "no pg_dump and pg_restore fit"):
+        assert says in told
+    assert shopstate.identity(steady) == before
+
+
 def test_the_database_is_down(lab: Lab, shop: RunningShop, tmp_path: Path) -> None:
     before = shopstate.identity(shop)
     lab.postgres.stop()

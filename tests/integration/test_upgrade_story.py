@@ -17,6 +17,7 @@ from playbook import Outcome, play
 SHOPS = ("aurora", "boreal", "cedar")
 # What the workers, the logins of the probes and their sessions write by themselves is no data that a customer made.
 CUSTOMERS_DATA = ("public.customers", "public.orders", "public.order_lines", "public.products")
+NO_BACKUP = {"check": "backup_recent", "reason": "the lab has none", "until": "2099-12-31"}
 
 pytestmark = pytest.mark.lab
 
@@ -58,7 +59,9 @@ class Story:
         self.after_check = {name: shopstate.version(lab.shop(name)) for name in SHOPS}
         loads = {name: WriteLoad(lab.shop(name), per_second=4) for name in SHOPS}
         with ProcessListing() as listing, loads["aurora"], loads["boreal"], loads["cedar"]:
-            self.upgraded = play("upgrade", runs / "up", verbose="-vvv", version="v1.4.0", ecommus_prober_rate=20)
+            self.upgraded = play(
+                "upgrade", runs / "up", verbose="-vvv", version="v1.4.0", ecommus_prober_rate=20, upgrade_waivers=[NO_BACKUP]
+            )
         self.loads = loads
         self.commands = listing.seen
         self.serving = {name: shopstate.serving(lab.shop(name)) for name in SHOPS}
@@ -140,6 +143,8 @@ def test_the_report_has_the_evidence(story: Story, name: str) -> None:
     manifest = report["evidence"]["run"]["facts"]["snapshot"]
     assert Path(manifest["path"]).stat().st_size == manifest["size"]
     assert {m["ledger"] for m in report["evidence"]["run"]["facts"]["migrations"]} == {"core", "plugins"}
+    waived = [notice for notice in report["notices"] if notice.startswith("waived until 2099-12-31 (the lab has none): ")]
+    assert len(waived) == 1
 
 
 def test_a_second_run_verifies_and_changes_nothing(story: Story) -> None:

@@ -76,6 +76,13 @@ def test_a_report_holds_what_is_known() -> None:
     }
 
 
+def test_a_waived_check_is_told_with_its_reason_and_its_day() -> None:
+    waiver = {"check": "clock_sane", "reason": "known", "until": "2026-12-31"}
+    checks = [{"label": "The clock agrees", "found": "40 s apart", "waiver": waiver}, {"label": "Other", "found": "fine"}]
+    told = "waived until 2026-12-31 (known): The clock agrees: 40 s apart"
+    assert _report.notices(run(facts={"checks": checks})) == [told]
+
+
 def test_a_report_of_no_run_says_what_runs_and_nothing_else() -> None:
     report = build({}, prober={})
     unknown = ("run_id", "started", "finished", "seconds", "change_window_seconds", "requests", "requests_failed", "snapshot", "bytes_kept")
