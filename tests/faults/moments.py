@@ -36,8 +36,9 @@ def waits(words: str) -> Moment:
 LONG: dict[str, Moment] = {
     "npm ci": starts("npm ci"),
     "build": starts("run build"),
-    "dump": starts("pg_dump "),
-    "restore": starts("pg_restore "),
+    # and not the question for their version, which the preflight asks
+    "dump": starts("pg_dump --format"),
+    "restore": starts("pg_restore --exit-on-error"),
     "migrations": starts("packages/db/src/migrate.ts"),
     # pm2 starts no program below a module, so a server there is one on a side port
     "candidate": starts("/server."),
