@@ -198,9 +198,13 @@ def test_pm2_control(pm2_home: Pm2Shop, tmp_path: Path) -> None:
 
 
 @pytest.mark.pm2
-def test_workers_info(pm2_home: Pm2Shop, tmp_path: Path) -> None:
+@pytest.mark.postgres
+def test_workers_info(pm2_home: Pm2Shop, shop: Shop, tmp_path: Path) -> None:
     started(pm2_home)
-    played = play("workers_info", tmp_path, pm2_places(pm2_home), path=[pm2_home.bin], pm2_home=pm2_home.home)
+    with shop.connect() as connection:
+        connection.execute("CREATE TABLE jobs AS SELECT 'done' AS status")
+    where = {**pm2_places(pm2_home), "/opt/ecommus/.env": str(tmp_path / ".env")}
+    played = play("workers_info", tmp_path, where, path=[pm2_home.bin], pm2_home=pm2_home.home)
     played_whole(played, "workers_info")
     assert played.results[0]["result"]["workers"]["running"] == 1
     assert played.results[-1]["result"]["changed"]

@@ -16,7 +16,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._journal import Jou
 from module_examples import modules, play, played_whole
 
 REPO = Path(__file__).resolve().parents[2]
-PLAYED_HERE = {"env_file", "health_check", "journal", "layout", "maintenance", "preflight", "report", "uptime_prober"}
+PLAYED_HERE = {"env_file", "health_check", "journal", "journeys", "layout", "maintenance", "preflight", "report", "uptime_prober"}
 
 
 def test_the_examples_of_every_module_are_played_somewhere() -> None:
@@ -85,6 +85,16 @@ def test_journal(tmp_path: Path, places: dict[str, str]) -> None:
     played = play("journal", tmp_path, places)
     played_whole(played, "journal")
     assert not (tmp_path / "shop.d/state/lock").exists(), "let go of"
+
+
+def test_journeys(tmp_path: Path) -> None:
+    for name in ("curl", "npx"):
+        (tmp_path / name).write_text(f'#!/bin/sh\necho "$0 $* $SHOP_URL" >>{tmp_path}/walked\n')
+        (tmp_path / name).chmod(0o755)
+    played = play("journeys", tmp_path, {}, {"vault_test_customer_password": "s3cret-value"}, path=[tmp_path])
+    played_whole(played, "journeys")
+    assert [line.split()[0] for line in (tmp_path / "walked").read_text().splitlines()] == [f"{tmp_path}/curl", f"{tmp_path}/npx"]
+    assert "s3cret-value" not in played.said
 
 
 def test_layout(tmp_path: Path, places: dict[str, str]) -> None:
