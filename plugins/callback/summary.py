@@ -41,6 +41,7 @@ COLORS = {
     "rolled_back": C.COLOR_WARN,
     "refused": C.COLOR_ERROR,
     "failed": C.COLOR_ERROR,
+    "held": C.COLOR_ERROR,
     "rollback_failed": C.COLOR_ERROR,
 }
 

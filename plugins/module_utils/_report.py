@@ -11,7 +11,7 @@ import typing as t
 
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _files
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import told_apart
-from ansible_collections.mdlabs.ecommus.plugins.module_utils._journal import ROLLBACK_FAILED, SUCCEEDED
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._journal import OPEN, ROLLBACK_FAILED, SUCCEEDED
 
 # The phases between which the shop's workers stand still.
 _WINDOW = ("quiesce", "resume")
@@ -39,9 +39,14 @@ def change_window(run: t.Mapping[str, t.Any]) -> float | None:
 
 
 def outcome(operation: str, run: t.Mapping[str, t.Any], failure: str) -> str:
-    """One word: ``upgraded``, ``rolled_back``, ``unchanged``, ``refused`` (nothing was touched), ``failed`` or ``rollback_failed``."""
+    """One word: ``upgraded``, ``rolled_back``, ``unchanged``, ``refused`` (nothing was touched), ``failed`` or ``rollback_failed``.
+
+    Or ``held``: the new release stays, unverified, for an operator to decide.
+    """
     if run.get("outcome") == ROLLBACK_FAILED:
         return ROLLBACK_FAILED
+    if failure and run.get("outcome") == OPEN and run.get("facts", {}).get("held"):
+        return "held"
     if failure:
         return "failed" if run.get("phases") else "refused"
     if not run:

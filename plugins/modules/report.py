@@ -96,7 +96,7 @@ ecommus_report:
     host: {description: Name of the host., type: str}
     operation: {description: V(upgrade) or V(rollback)., type: str}
     run_id: {description: "Name of the run; V(null) when no run was opened.", type: str}
-    outcome: {description: "V(upgraded), V(rolled_back), V(unchanged), V(refused), V(failed) or V(rollback_failed).", type: str}
+    outcome: {description: "V(upgraded), V(rolled_back), V(unchanged), V(refused), V(failed), V(held) or V(rollback_failed).", type: str}
     from_version: {description: "What was installed; V(null) when not known.", type: str}
     to_version: {description: "What was to be installed; V(null) when not known.", type: str}
     started: {description: "When the run was opened; V(null) when no run was opened.", type: str}
