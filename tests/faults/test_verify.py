@@ -19,7 +19,7 @@ if {unwanted!r} in urllib.request.urlopen(page, timeout=10).read().decode():
 def journey(scene: Scene, directory: Path, unwanted: str) -> dict[str, object]:
     """To the home page, which must not have *unwanted* in it."""
     program = directory / "walk.py"
-    program.write_text(WALK.format(port=scene.shop.shop.ports["storefront"], host=scene.shop.domain, unwanted=unwanted))
+    program.write_text(WALK.format(port=scene.shop.shop.ports["storefront"], host=scene.shop.shop.domain, unwanted=unwanted))
     return {"name": "checkout", "command": [sys.executable, str(program)]}
 
 
