@@ -10,7 +10,8 @@ One file, ``<state_dir>/journal.json``, replaced whole at every step. A run is::
 
 ``facts`` is what phases leave for later ones and for a rollback: snapshot path, release directories, workers' state.
 ``outcome`` is ``open`` until the run ends as ``succeeded``, ``failed`` (nothing had been touched), ``rolled_back`` (an upgrade that
-failed and was undone), ``rollback_failed`` (it could not be undone, or not by a rollback) or ``interrupted`` (given up for another run).
+failed and was undone), ``rollback_failed`` (it could not be undone, or not by a rollback) or ``interrupted`` (given up for another run;
+when that is the rollback that undoes it, the rollback stands for both from then on).
 """
 
 from __future__ import annotations
@@ -102,6 +103,14 @@ class Journal:
     def open_run(self) -> Run | None:
         """The run that is not finished, if there is one."""
         return self.last(outcome=OPEN)
+
+    def half_way(self) -> Run | None:
+        """The run that is not finished, when the shop may stand half-way: by what it did, or by the upgrade that it was to undo."""
+        run = self.open_run()
+        if run is None or touched(run):
+            return run
+        undone = self.run(run["facts"]["undoes"]) if run["operation"] == "rollback" else run
+        return run if undone["outcome"] == INTERRUPTED and touched(undone) else None
 
     def run(self, run_id: str) -> Run:
         for run in reversed(self.runs):

@@ -66,8 +66,8 @@ class Keeper:
             if state == "locked":
                 journal = Journal.load(self.lock.directory)
                 self._judge(journal)
-                interrupted = journal.open_run()
-                if interrupted is not None and _journal.touched(interrupted) and self.given["unless_interrupted"]:
+                interrupted = journal.half_way()
+                if interrupted is not None and self.given["unless_interrupted"]:
                     raise EcommusError(
                         f"the {interrupted['operation']} {interrupted['id']} was interrupted and left the shop half-way",
                         "type its command again, or rollback.yml; then this",

@@ -68,7 +68,7 @@ def _upgrade(journal: Journal, run_id: str, version: str, acknowledged: str) -> 
     if broken is not None and broken["id"] != acknowledged:
         raise _blocked(broken)
     run = journal.open_run()
-    if run is None or not (touched(run) or _same(run, version)):
+    if run is None or not (journal.half_way() or _same(run, version)):
         return Plan(run_id)
     if run["operation"] == "rollback":
         raise EcommusError(f"the rollback {run['id']} was interrupted in its phase {_last(run)}", "run rollback.yml, which takes it up")

@@ -7,7 +7,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import pytest
+import yaml
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _journal, _lock
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._journal import Journal
@@ -15,6 +17,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._keeper import Keep
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+REPO = Path(__file__).resolve().parents[4]
 PHASES = ["stage", "quiesce", "snapshot", "migrate", "activate", "verify", "resume", "finish"]
 TARGET = {"version": "v2", "commit": "c2"}
 
@@ -207,6 +210,20 @@ def test_a_failed_rollback_undoes_the_same_upgrade_again(ann: Operator) -> None:
     assert plan["unfinished"]["id"] == "two"  # and what was before that is what has to be brought back
 
 
+def test_a_rollback_that_was_killed_before_its_first_change_stands_for_the_upgrade_that_it_closed(ann: Operator) -> None:
+    ann.begin("one")
+    ann.step("entered", "one", phase="migrate")
+    ann.killed()
+    ann.begin("two", "one", operation="rollback")
+    ann.step("entered", "two", phase="preflight")
+    ann.killed()
+    with pytest.raises(EcommusError, match=r"rollback two was interrupted .* run rollback\.yml"):
+        ann.step("planned", "three", "two")
+    with pytest.raises(EcommusError, match="the rollback two was interrupted"):
+        ann.step("locked", "adopt", gone="two", unless_interrupted=True)
+    assert ann.step("planned", "three", "two", operation="rollback")["plan"]["undoes"]["id"] == "one"
+
+
 def test_work_that_is_no_run_takes_the_same_lock(ann: Operator) -> None:
     bob = Operator(ann.directory, "bob")
     ann.step("locked", "prune", check=True)
@@ -291,6 +308,12 @@ def test_after_a_kill_anywhere_the_next_command_is_right(done: int, way_back: bo
 # ---------------------------------------------------------------- any history
 
 COMMANDS = ["v2", "v3", "rollback"]
+CLOSES = yaml.safe_load((REPO / "roles/rollback/tasks/report.yml").read_text())[0]["mdlabs.ecommus.journal"]["outcome"]
+
+
+def outcome_of_failed_rollback(run: dict[str, Any], undoes: dict[str, Any]) -> str:
+    """How the role closes *run*, by its own words."""
+    return jinja2.Template(CLOSES).render(rollback_journal={"run": run}, rollback_of=undoes)
 
 
 def command(ann: Operator, what: str, number: int, steps: int, succeeds: bool, check: bool = False) -> dict[str, Any]:
@@ -305,20 +328,35 @@ def command(ann: Operator, what: str, number: int, steps: int, succeeds: bool, c
     if what == "rollback":
         kind = {**kind, "facts": {"undoes": plan["undoes"]["id"]}, "source": {}, "target": {"version": "v1"}}
     ann.step("begun", run_id, gone, **kind)
-    phases = ["quiesce", "undo", "resume", "finish"] if what == "rollback" else PHASES
+    phases = ["preflight", "quiesce", "undo", "resume", "finish"] if what == "rollback" else PHASES
     if plan["direction"] == "back":
         phases, succeeds = [], False
-    writes: list[dict[str, Any]] = [{"state": "entered", "phase": phase} for phase in (phases if succeeds else phases[:5])]
+    if not succeeds:
+        phases = phases[: 5 if what != "rollback" else 1 if number % 2 else 3]
+    writes: list[dict[str, Any]] = [{"state": "entered", "phase": phase} for phase in phases]
     if succeeds:
         writes.append({"state": "finished", "outcome": "succeeded"})
     elif what == "rollback":
-        writes.append({"state": "finished", "outcome": "rollback_failed"})
+        writes.append({"state": "finished"})
     else:
         undone = "rolled_back" if number % 2 else "rollback_failed"
         writes += [{"state": "entered", "phase": _journal.WAY_BACK}, {"state": "finished", "outcome": undone}]
     for write in writes[: steps - 1]:
+        if write == {"state": "finished"}:
+            write["outcome"] = outcome_of_failed_rollback(Journal.load(str(ann.directory)).run(run_id), plan["undoes"])
         ann.step(run_id=run_id, **write)
     return plan
+
+
+def left_half_way(journal: Journal) -> dict[str, Any] | None:
+    """The upgrade that was neither finished nor undone, nor has a run succeeded since."""
+    for run in reversed(journal.runs):
+        if run["outcome"] == _journal.SUCCEEDED:
+            return None
+        unsettled = run["outcome"] in (_journal.OPEN, _journal.INTERRUPTED, _journal.ROLLBACK_FAILED)
+        if run["operation"] == "upgrade" and unsettled and _journal.touched(run):
+            return run
+    return None
 
 
 @settings(max_examples=60)
@@ -352,9 +390,13 @@ def test_whatever_was_killed_before_there_is_a_way_on(history: list[tuple[str, i
                     assert following == ("rollback" if plan["run"]["operation"] == "rollback" else plan["run"]["to"]["version"])
                 if opened and _journal.touched(opened[0]) and following != "rollback":
                     assert plan["run_id"] == opened[0]["id"], "nothing else begins over a shop that is half-way"
+            halfway = left_half_way(journal)
+            if halfway:
+                assert plans["rollback"]["undoes"]["id"] == halfway["id"], "what went wrong last is undone, and nothing before it"
+                assert {plan["run_id"] for what, plan in plans.items() if what != "rollback"} <= {halfway["id"]}
             if opened and opened[0]["operation"] == "rollback":
                 assert plans["rollback"]["run_id"] == opened[0]["id"]
             if journal.broken():
                 assert set(plans) == {"rollback"}
-            elif not opened or not _journal.touched(opened[0]):
+            elif not halfway and (not opened or not _journal.touched(opened[0])):
                 assert set(plans) == set(COMMANDS)

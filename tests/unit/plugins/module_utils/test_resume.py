@@ -35,6 +35,8 @@ BACK = run("one", "open", "quiesce", "way_back")
 FRESH = run("one", "open", "stage")
 DONE = run("one", "succeeded")
 ROLLBACK = run("two", "open", "quiesce", operation="rollback", undoes="one")
+CLOSED = run("one", "interrupted", "stage", "migrate")  # by the rollback that began after it
+ROLLBACK_BEGUN = run("two", "open", "preflight", operation="rollback", undoes="one")
 
 
 @pytest.mark.parametrize(
@@ -46,7 +48,8 @@ ROLLBACK = run("two", "open", "quiesce", operation="rollback", undoes="one")
         ([FRESH], "v3", Plan("new")),
         ([HALF], "v2", Plan("one", "forward", HALF)),
         ([BACK], "v2", Plan("one", "back", BACK)),
-        ([run("two", "open", operation="rollback")], "v2", Plan("new")),
+        ([DONE, ROLLBACK_BEGUN], "v2", Plan("new")),
+        ([run("one", "interrupted", "stage"), ROLLBACK_BEGUN], "v2", Plan("new")),
     ],
 )
 def test_an_upgrade_takes_up_its_own_run(runs: list[dict[str, Any]], version: str, plan: Plan) -> None:
@@ -64,6 +67,7 @@ def test_an_upgrade_takes_up_its_own_run(runs: list[dict[str, Any]], version: st
         ),
         ([HALF], "", "so another one cannot begin", "finish it with -e version=v2"),
         ([DONE, ROLLBACK], "v2", "the rollback two was interrupted in its phase quiesce", "run rollback.yml"),
+        ([CLOSED, ROLLBACK_BEGUN], "v2", "the rollback two was interrupted in its phase preflight", "run rollback.yml"),
     ],
 )
 def test_an_upgrade_does_not_begin_over_a_shop_that_is_half_way(runs: list[dict[str, Any]], version: str, says: str, remedy: str) -> None:
@@ -104,12 +108,14 @@ FAILED_ROLLBACK = run("two", "rollback_failed", operation="rollback", undoes="on
     [
         ([], Plan("new")),
         ([DONE], Plan("new", undoes=DONE)),
-        ([DONE, run("x", "failed"), run("y", "rolled_back"), run("z", "interrupted")], Plan("new", undoes=DONE)),
+        ([DONE, run("x", "failed"), run("y", "rolled_back"), run("z", "interrupted", "stage")], Plan("new", undoes=DONE)),
         ([HALF], Plan("new", undoes=HALF, unfinished=HALF)),
         ([FAILED], Plan("new", undoes=FAILED, unfinished=FAILED)),
         ([run("one", "rollback_failed", acknowledged={"by": "ann"})], Plan("new")),
         ([DONE, ROLLBACK], Plan("two", run=ROLLBACK, undoes=DONE, unfinished=ROLLBACK)),
         ([DONE, FAILED_ROLLBACK], Plan("new", undoes=DONE, unfinished=FAILED_ROLLBACK)),
+        ([run("zero", "succeeded"), CLOSED, FAILED_ROLLBACK], Plan("new", undoes=CLOSED, unfinished=FAILED_ROLLBACK)),
+        ([CLOSED, ROLLBACK_BEGUN], Plan("two", run=ROLLBACK_BEGUN, undoes=CLOSED, unfinished=ROLLBACK_BEGUN)),
         ([DONE, run("two", "succeeded", operation="rollback", undoes="one")], Plan("new", "none")),
     ],
 )
