@@ -14,7 +14,8 @@ import shopstate
 from aftermath import NEW, OLD, Scene
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _fingerprint
 from ecommus_lab.running import WriteLoad
-from interruption import phase
+from interruption import phase, state
+from moments import LONG
 from playbook import Outcome
 from psycopg import sql
 
@@ -297,6 +298,15 @@ def test_a_good_release_is_taken_back(scene: Scene, version: str) -> None:
     rolled_back(scene)
     assert schema(scene) == objects
     scene.serves(OLD, "succeeded")
+
+
+def test_the_code_alone_goes_back_from_killed_migrations_and_no_lock_limit_stays(scene: Scene) -> None:
+    running = scene.start()
+    running.until(lambda: LONG["migrations"](scene))
+    running.kill_everything()
+    assert (state(scene.shop) / "lock_limit.json").exists()
+    rolled_back(scene, rollback_data=False)
+    scene.serves(OLD, "succeeded", data=NEW)
 
 
 def test_without_salvage_the_data_is_that_of_the_snapshot(scene: Scene) -> None:
