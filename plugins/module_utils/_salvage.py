@@ -81,7 +81,7 @@ def _find(aside: Session, live: Session, manifest: t.Mapping[str, t.Any], wish: 
     counts = {name: table["rows"] for name, table in manifest.get("tables", {}).items()}
     ledgers = [table for table in theirs if table[1] in wish.ledgers]
     # Each migration enters itself into the ledger in its own transaction. Without a manifest nobody knows which are new.
-    migrations = {xid for table in ledgers for xid in find.transactions_of(aside, table, ago)} if manifest else set()
+    migrations = find.migrations(aside, live, [(theirs[table], ours.get(table)) for table in ledgers], ago) if manifest else set()
     found = []
     for table in find.in_reference_order(live, set(theirs) - set(ledgers)):
         if table in ours:

@@ -132,10 +132,23 @@ def distance(connection: Session, xid: str) -> int | None:
     return ago if 0 <= ago < 2**31 else None
 
 
-def transactions_of(connection: Session, table: Table, ago: int | None) -> set[str]:
-    """The transactions that wrote the rows of *table* since."""
-    query = "SELECT DISTINCT xmin::text FROM ONLY {}.{}" + _since(ago)  # noqa: S608
-    return {xmin for (xmin,) in rows(connection, postgres.statement(query, *table))}
+def migrations(aside: Session, live: Session, ledgers: t.Sequence[tuple[Shape, Shape | None]], ago: int | None) -> set[str]:
+    """The transactions of the migrations that were run since, by the ledgers' own rows.
+
+    :param ledgers: each as it is there and, where there is one, as it is in the live database.
+
+    One that also wrote rows which the live ledgers have ran no migration: it restored a dump, for a way back before this one, and
+    may have written every row that the shop had by then (pg_restore --single-transaction).
+    """
+    added: set[str] = set()
+    restored: set[str] = set()
+    for theirs, ours in ledgers:
+        columns = tuple(name for name in theirs.columns if ours and name in ours.columns)
+        known = {row.values for batch in read(live, theirs.table, columns, None) for row in batch} if columns else set()
+        for batch in read(aside, theirs.table, columns, ago):
+            for row in batch:
+                (restored if row.values in known else added).add(row.transaction)
+    return added - restored
 
 
 def compare(aside: Session, live: Session, theirs: Shape, ours: Shape, ago: int | None, before: int | None, migrations: set[str]) -> Found:

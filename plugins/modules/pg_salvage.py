@@ -16,7 +16,8 @@ description:
     live table does not have are left behind. A row that is refused is not lost, it goes into O(review_file).
   - Sequences are set past every number that was given out.
   - Rows that a migration added are left out, for the next upgrade adds them again. They are known by the transaction of the migration's
-    entry in its ledger. The ledgers themselves are never carried over.
+    entry in its ledger. Those that were dumped and restored since, for the way back of a later upgrade, cannot be told from the shop's own,
+    and are carried over. The ledgers themselves are never carried over.
   - Not undone by any of this is what lies outside the database, such as payments, mails, webhooks and uploaded files.
 author: [MD Labs (@mdlabs)]
 extends_documentation_fragment: [mdlabs.ecommus.attributes, mdlabs.ecommus.postgres]

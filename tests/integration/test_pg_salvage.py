@@ -169,6 +169,46 @@ def test_no_acknowledged_order_is_lost(  # noqa: PLR0915
     assert ids(shop, "SELECT count(*) FROM audit.log") == {1}
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_database_that_was_itself_restored_is_not_taken_for_a_migration(
+    pg_database: Shop, target: Target, tmp_path: Path, jobs: int
+) -> None:
+    """After a good upgrade another one failed and went back; then the good one is undone too. With one job all rows have one xmin."""
+    shop, path, later, review = pg_database, tmp_path / "pre.dump", tmp_path / "later.dump", tmp_path / "review.jsonl"
+    with shop.connect() as connection:
+        connection.execute("CREATE TABLE wishes (id serial PRIMARY KEY, what text)")
+    snapshot(target, path)
+    with shop.connect() as connection:
+        connection.execute(MIGRATION)  # type: ignore[arg-type]
+        connection.execute("INSERT INTO wishes (what) VALUES ('a pony')")
+        connection.execute("UPDATE customers SET tags = '{changed}' WHERE id = 3")
+        connection.execute("INSERT INTO payments (\"order\") VALUES (1) RETURNING id")
+    sold = ids(shop, 'INSERT INTO "Orders" (customer, net) VALUES (1, 3) RETURNING id')
+    _snapshot.create(target, str(later), OPTIONS)
+    _restore.restore(target, target, str(later), "other", jobs, OPTIONS)
+    _swap.swap(target, target, "other", "failed_before")
+    sold |= ids(shop, 'INSERT INTO "Orders" (customer, net) VALUES (1, 3) RETURNING id')
+    _swap.swap(target, target, "copy", "failed")
+    done = call(shop, path, review_file=str(review))
+    assert sold <= ids(shop, 'SELECT id FROM "Orders"')
+    assert ids(shop, "SELECT what FROM wishes") == {"a pony"}
+    assert ids(shop, "SELECT name FROM _ecommus_core_migrations") == {"0001"}
+    assert done["totals"]["by_migration"] == 0
+    kept = [(line["table"], line["row"]) for line in lines(review)]
+    assert [row["id"] for table, row in kept if table == "public.customers"] == [3]
+    assert len([row for table, row in kept if table == "public.payments"]) == 11
+
+
+def test_migrations_that_share_a_transaction_are_migrations(pg_database: Shop, target: Target, tmp_path: Path) -> None:
+    path = tmp_path / "pre.dump"
+    snapshot(target, path)
+    with pg_database.connect() as connection, connection.transaction():
+        connection.execute("INSERT INTO _ecommus_core_migrations (name) VALUES ('0002'), ('0003'); INSERT INTO flags VALUES ('new', '{}')")
+    _swap.swap(target, target, "copy", "failed")
+    assert call(pg_database, path)["totals"]["by_migration"] == 1
+    assert ids(pg_database, "SELECT name FROM flags") == {"old", "gone", "stays"}
+
+
 def test_what_no_longer_fits_is_kept_for_review(pg_database: Shop, target: Target, tmp_path: Path) -> None:
     shop, path, review = pg_database, tmp_path / "pre.dump", tmp_path / "review.jsonl"
     snapshot(target, path)
