@@ -116,6 +116,7 @@ def build(
         "requests_failed": totals.get("failed"),
         "services": services,
         "snapshot": snapshot.get("file") or snapshot.get("path"),
+        "at_stake": run.get("facts", {}).get("at_stake"),
         "rollback_available_until": (pruned or {}).get("rollback_available_until"),
         "bytes_kept": (pruned or {}).get("bytes_kept"),
         "notices": [*notes, *notices(run)],

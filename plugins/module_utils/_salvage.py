@@ -14,6 +14,7 @@ import json
 import os
 import typing as t
 
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _database as database
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _fingerprint as fingerprint
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _postgres as postgres
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _salvage_find as find
@@ -60,8 +61,27 @@ def salvage(target: Target, failed: str, path: str, wish: Wish) -> dict[str, t.A
     """
     if failed == target.database:
         raise EcommusError(f"{failed} is the live database", "name the database that was put aside")
+    return _between(target.at(failed), target, path, wish)
+
+
+def at_stake(target: Target, replacement: str, failed: str, path: str, wish: Wish) -> dict[str, t.Any]:
+    """What :func:`salvage` would find if the copy *replacement* of the snapshot took the place of *target* now. Only reads.
+
+    Where a run before this one has exchanged them already, *target* is that copy, and *failed* has the rows.
+
+    :raises EcommusError: when a database or the manifest is missing.
+    """
+    wish = dataclasses.replace(wish, replay=False)
+    if replacement == target.database:
+        raise EcommusError(f"{replacement} is the live database", "name the copy that is to take its place")
+    with postgres.session(target) as connection:
+        exchanged = database.exists(connection, failed)
+    return salvage(target, failed, path, wish) if exchanged else _between(target, target.at(replacement), path, wish)
+
+
+def _between(newer: Target, older: Target, path: str, wish: Wish) -> dict[str, t.Any]:
     manifest = (snapshot.load(path) if path else None) or {}
-    with postgres.session(target.at(failed), autocommit=False) as aside, postgres.session(target, autocommit=False) as live:
+    with postgres.session(newer, autocommit=False) as aside, postgres.session(older, autocommit=False) as live:
         aside.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         live.execute("SET TRANSACTION ISOLATION LEVEL " + ("READ COMMITTED, READ WRITE" if wish.replay else "REPEATABLE READ, READ ONLY"))
         for connection in (aside, live):

@@ -193,7 +193,7 @@ def compare(aside: Session, live: Session, theirs: Shape, ours: Shape, ago: int 
 
 def only_there(aside: Session, theirs: Shape, ago: int | None, migrations: set[str]) -> Found:
     """The rows of a table that the live database does not have."""
-    found = Found(theirs.table, theirs.columns, problem="the live database has no such table")
+    found = Found(theirs.table, theirs.columns, problem="the snapshot has no such table")
     for batch in read(aside, theirs.table, theirs.columns, ago):
         found.inserted += [row for row in batch if row.transaction not in migrations]
     return found

@@ -18,6 +18,7 @@ description:
   - Rows that a migration added are left out, for the next upgrade adds them again. They are known by the transaction of the migration's
     entry in its ledger. Those that were dumped and restored since, for the way back of a later upgrade, cannot be told from the shop's own,
     and are carried over. The ledgers themselves are never carried over.
+  - Before the databases are exchanged, O(replacement) lets it count what the return would take away.
   - Not undone by any of this is what lies outside the database, such as payments, mails, webhooks and uploaded files.
 author: [MD Labs (@mdlabs)]
 extends_documentation_fragment: [mdlabs.ecommus.attributes, mdlabs.ecommus.postgres]
@@ -41,9 +42,16 @@ options:
     choices: [replay, report, "off"]
     default: replay
   failed_database:
-    description: Name of the database that was put aside.
+    description: Name of the database that was put aside, or will be.
     type: str
     required: true
+  replacement:
+    description:
+      - Name of the copy of the snapshot that is to become the live database. As long as there is no O(failed_database), the rows that the
+        live database has beyond this copy are counted. Only with O(mode=report).
+      - Both are only read. That costs two passes over each table of the live database, and for each row that was written since (also by a
+        migration that filled a column back) a look at the copy by key.
+    type: str
   path:
     description:
       - The snapshot that the live database was restored from.
@@ -81,6 +89,7 @@ EXAMPLES = r"""
     mode: report
     env_file: /opt/ecommus/.env
     failed_database: ecommus_prod_failed_v1_4_0
+    replacement: ecommus_prod_before_v1_4_0
     path: /var/backups/ecommus/pre-v1.4.0.dump
 """
 
@@ -128,6 +137,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _salvage as salvage
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._argspec import run_module
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._postgres_options import ONE_OF, postgres_options, targets_of
 
 
@@ -135,10 +145,16 @@ def main(module: AnsibleModule) -> dict[str, t.Any]:
     given = module.params
     if given["mode"] == "off":
         return {"changed": False}
+    if given["replacement"] and given["mode"] == "replay":
+        raise EcommusError("nothing is carried over before the databases are exchanged", "use mode: report, or leave replacement out")
     review = "" if module.check_mode else given["review_file"] or ""
     wish = salvage.Wish(given["mode"] == "replay" and not module.check_mode, given["updates"], review, tuple(given["ledgers"]))
     target, _admin = targets_of(given)
-    result = salvage.salvage(target, given["failed_database"], given["path"] or "", wish)
+    failed, path = given["failed_database"], given["path"] or ""
+    if given["replacement"]:
+        result = salvage.at_stake(target, given["replacement"], failed, path, wish)
+    else:
+        result = salvage.salvage(target, failed, path, wish)
     if given["mode"] == "report":
         result["changed"] = False
     if review:
@@ -156,6 +172,7 @@ if __name__ == "__main__":
             **postgres_options(),
             "mode": {"type": "str", "choices": ["replay", "report", "off"], "default": "replay"},
             "failed_database": {"type": "str", "required": True},
+            "replacement": {"type": "str"},
             "path": {"type": "path"},
             "updates": {"type": "bool", "default": False},
             "review_file": {"type": "path"},

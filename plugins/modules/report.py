@@ -111,6 +111,11 @@ ecommus_report:
         (C(first)) to when (C(last)), where the answers of the service tell it.
       type: dict
     snapshot: {description: "Path of the snapshot on the host; V(null) when none was made.", type: str}
+    at_stake:
+      description:
+        - What the shop had written since the snapshot when a rollback began, as RV(mdlabs.ecommus.pg_salvage#module:tables).
+        - V(null) when no data went back, or when it could not be counted.
+      type: dict
     rollback_available_until:
       description: Until when the way back over the standby database is kept; V(null) when O(pruned) does not say.
       type: str

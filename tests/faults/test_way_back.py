@@ -114,7 +114,9 @@ def test_the_standby_database_was_dropped(scene: Scene) -> None:
     """It is made again from the dump."""
     facts = upgraded(scene)
     as_superuser(scene, "DROP DATABASE {} WITH (FORCE)", facts["standby_database"])
-    rolled_back(scene)
+    assert "the copy of the snapshot is gone; it would be restored first" in rolled_back(scene, check=True).said
+    assert facts["standby_database"] not in shopstate.databases(scene.shop)
+    assert "at stake: public.orders: " in rolled_back(scene).said
     scene.serves(OLD, "succeeded")
 
 

@@ -119,6 +119,7 @@ def test_no_acknowledged_order_is_lost(  # noqa: PLR0915
         connection.execute("UPDATE customers SET tags = '{later}' WHERE email = 'a@x'")
         connection.execute("INSERT INTO events VALUES ('2026-06-01', 'new')")
         connection.execute("UPDATE \"Orders\" SET status = 'paid' WHERE id = 1")  # fires a trigger that writes audit.log
+    at_stake = call(shop, path, mode="report", replacement="copy")
     _swap.swap(target, target, "copy", "failed")
     early = ids(shop, 'INSERT INTO "Orders" (customer, net) VALUES (1, 3) RETURNING id')  # before anything is carried over
     assert early.isdisjoint(seller.acknowledged)
@@ -128,6 +129,9 @@ def test_no_acknowledged_order_is_lost(  # noqa: PLR0915
     reported = call(shop, path, mode="report", review_file=str(review))
     assert not reported["changed"] and reported["tables"]["public.Orders"]["inserted"] == len(lost) + 1
     assert {line["row"]["id"] for line in lines(review) if line["table"] == "public.Orders"} >= lost
+    # What the return takes away was known before it. Once it is made, the rows are where they are kept.
+    assert not at_stake["changed"] and at_stake["tables"] == reported["tables"] and at_stake["totals"]["deleted"] == 1
+    assert call(shop, path, mode="report", replacement="copy")["tables"] == reported["tables"]
     predicted = call(shop, path, _ansible_check_mode=True)
     assert predicted["changed"] and predicted["totals"] == reported["totals"]
     assert len(set(seller.acknowledged) - ids(shop, 'SELECT id FROM "Orders"')) == len(lost)
@@ -241,5 +245,9 @@ def test_nothing_to_do_and_off(pg_database: Shop, target: Target, tmp_path: Path
     assert call(pg_database, path, mode="off") == {"changed": False}
     missing = call(pg_database, path, failed_database="nothing")
     assert missing["failed"] and "nothing" in missing["msg"]
+    for check in (True, False):
+        early = call(pg_database, path, replacement="failed", _ansible_check_mode=check)
+        assert early["failed"] and "before the databases are exchanged" in early["msg"]
+    assert "is the live database" in call(pg_database, path, mode="report", replacement=pg_database.database)["msg"]
     without = call(pg_database, None)
     assert not without["changed"]

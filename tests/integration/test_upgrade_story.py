@@ -71,6 +71,12 @@ class Story:
         self.identity = {name: shopstate.identity(lab.shop(name)) for name in SHOPS}
         self.again = play("upgrade", runs / "again", version="v1.4.0")
         self.identity_again = {name: shopstate.identity(lab.shop(name)) for name in SHOPS}
+        shop = lab.shop("aurora")
+        assert [shop.place_order().status for _order in range(3)] == [201] * 3
+        self.orders_at_stake = shop.query("SELECT id FROM orders")
+        before = shopstate.identity(shop), _journal(lab, "aurora")
+        self.back_checked = play("rollback", runs / "back-check", check=True, limit="aurora")
+        self.back_check_touched = (shopstate.identity(shop), _journal(lab, "aurora")) != before
         # Two shops go back to exactly the snapshot; the third keeps what customers ordered since.
         self.back = play("rollback", runs / "back", limit="boreal,cedar", ecommus_salvage="off")
         self.back_with_orders = play("rollback", runs / "back-with-orders", limit="aurora")
@@ -155,6 +161,22 @@ def test_a_second_run_verifies_and_changes_nothing(story: Story) -> None:
     assert story.identity_again == story.identity
 
 
+def test_check_mode_of_a_rollback_says_what_is_at_stake_and_changes_nothing(story: Story) -> None:
+    succeeded(story.back_checked)
+    assert not story.back_check_touched
+    manifest = story.upgraded.report("aurora")["evidence"]["run"]["facts"]["snapshot"]
+    new = len(story.orders_at_stake) - manifest["tables"]["public.orders"]["rows"]
+    assert new >= 3
+    said = story.back_checked.said
+    assert "aurora: v1.4.0 -> v1.3.2" in said
+    assert f"at stake: public.orders: {new} new" in said
+    assert "payments at the payment provider, mails sent, webhooks delivered, uploaded files" in said
+    assert story.back_checked.recap("aurora")["changed"] > 0, "it predicts the change"
+    # The same is said before a rollback, and its report keeps it.
+    assert f"at stake: public.orders: {new} new" in story.back_with_orders.said
+    assert story.back_with_orders.report("aurora")["at_stake"]["public.orders"]["inserted"] == new
+
+
 @pytest.mark.parametrize("name", SHOPS)
 def test_rollback_returns_release_and_schema(story: Story, name: str) -> None:
     succeeded(story.back)
@@ -225,6 +247,10 @@ def test_no_secret_is_shown_anywhere(story: Story) -> None:
         for kind, secret in story.lab.shop(name).secrets.as_dict().items():
             for where, text in texts.items():
                 assert secret not in text, f"{kind} of {name} is in {where}"
+
+
+def _journal(lab: Lab, name: str) -> bytes:
+    return (_state(lab, name) / "journal.json").read_bytes()
 
 
 def _state(lab: Lab, name: str) -> Path:

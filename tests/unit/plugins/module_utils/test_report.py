@@ -65,6 +65,7 @@ def test_a_report_holds_what_is_known() -> None:
         "requests_failed": 1,
         "services": {"api": {**FIGURES, "releases": ["r1"]}},
         "snapshot": "/b/x.dump.age",
+        "at_stake": None,
         "rollback_available_until": "2026-12-02T10:02:30Z",
         "bytes_kept": 7,
         "notices": ["take care"],
@@ -174,3 +175,8 @@ def test_it_is_written_where_only_the_operator_reads(tmp_path: Path) -> None:
     assert json.loads(Path(path).read_text()) == {"host": "mystore"}
     assert Path(path).parent.stat().st_mode & 0o777 == 0o700
     assert _report.write({"host": "again"}, str(tmp_path / "runs" / "mystore")) == path
+
+
+def test_a_report_of_a_rollback_says_what_was_at_stake() -> None:
+    counted = {"public.orders": {"inserted": 3}}
+    assert build(run(facts={"at_stake": counted}), operation="rollback")["at_stake"] == counted
