@@ -20,7 +20,8 @@ MIB = 1024 * 1024
 def database_reachable(subject: Subject) -> Finding:
     with _postgres.session(subject.database) as connection:
         version, size = _postgres.rows(connection, "SELECT current_setting('server_version'), pg_database_size(current_database())")[0]
-    return Finding(True, f"PostgreSQL {version}, {subject.database.database} has {size // MIB} MiB")
+    found = f"PostgreSQL {version}, {subject.database.database} has {size // MIB} MiB"
+    return Finding(True, found, facts={"database_bytes": size})
 
 
 @check("The way back may create and rename databases", "database")
@@ -64,9 +65,11 @@ def room_for_snapshot(subject: Subject) -> Finding:
         )
     free = shutil.disk_usage(place).free
     # A compressed dump was 12 to 14 % of a shop-like database of 2 GB; half leaves room for data that compresses badly.
-    need = tables // 2 + 64 * MIB
+    dump = tables // 2
+    need = dump + 64 * MIB
     found = f"{free // MIB} MiB free in {place}, up to {need // MIB} MiB needed for a dump of {tables // MIB} MiB of tables, 64 to spare"
-    return Finding(free > need, found, f"free space in {place}, or set ecommus_snapshot_dir to a larger disk")
+    remedy = f"free space in {place}, or set ecommus_snapshot_dir to a larger disk"
+    return Finding(free > need, found, remedy, facts={"dump_bytes": dump})
 
 
 @check("The server's disk has room for a copy of the database", "disk", "database")

@@ -98,7 +98,8 @@ def room_for_release(subject: Subject) -> Finding:
     free = shutil.disk_usage(place).free
     need = _size_of(subject.live)  # in place too: the packages before are kept for the way back
     found = f"{free // MIB} MiB free in {place}, about {need // MIB} MiB needed (the size of the live release)"
-    return Finding(free > need * 1.1, found, f"free space in {place}; playbooks/prune.yml removes old releases")
+    remedy = f"free space in {place}; playbooks/prune.yml removes old releases"
+    return Finding(free > need * 1.1, found, remedy, facts={"release_bytes": need})
 
 
 @check("The environment file has every key that the release needs", "configuration")

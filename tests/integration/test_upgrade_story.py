@@ -99,6 +99,7 @@ def test_check_mode_predicts_and_changes_nothing(story: Story) -> None:
     for name in SHOPS:
         assert f"{name}: v1.3.2 -> v1.4.0 (minor)" in story.checked.said
         assert story.checked.recap(name)["changed"] > 0
+    assert story.checked.said.count("rollback: by an exchange of databases until 7 days after the upgrade") == len(SHOPS)
 
 
 @pytest.mark.parametrize("name", SHOPS)
