@@ -196,11 +196,14 @@ class Comparison:
         return "changed" if self.problems else "ok"
 
 
-def compare(before: Listing, after: Listing, *, allow: t.Collection[str] = (), allow_added: bool = False) -> Comparison:
+def compare(
+    before: Listing, after: Listing, *, allow: t.Collection[str] = (), allow_added: bool = False, allow_bumps: bool = True
+) -> Comparison:
     """Judge the step from *before* to *after*: only version bumps pass.
 
     :param allow: names whose differences are reported and pass.
     :param allow_added: whether plugins that are new pass.
+    :param allow_bumps: whether those of which the version went up pass; after a rollback they should not have.
     """
     found = Comparison()
     old, new = before.by_name(), after.by_name()
@@ -220,6 +223,9 @@ def compare(before: Listing, after: Listing, *, allow: t.Collection[str] = (), a
             found.added.append(name)
             if not allow_added:
                 note(name, f"{new[name].version} is new")
+    if not allow_bumps:
+        for step in found.bumps:
+            note(step["name"], f"went up from {step['from']} to {step['to']}")
     for mark, lines, others in (("-", before.unknown, after.unknown), ("+", after.unknown, before.unknown)):
         found.problems.extend(f"line not understood: {mark} {line}" for line in lines if line not in others)
     return found

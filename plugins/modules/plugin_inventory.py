@@ -65,6 +65,10 @@ options:
     description: Whether new plugins pass.
     type: bool
     default: false
+  allow_bumps:
+    description: Whether plugins whose version went up pass. After a rollback they should be as before.
+    type: bool
+    default: true
   strict:
     description: Whether to fail when more than versions went up. Otherwise RV(verdict) tells.
     type: bool
@@ -197,6 +201,7 @@ ARGUMENTS: dict[str, t.Any] = {
     "after": {"type": "str"},
     "allow": {"type": "list", "elements": "str", "default": []},
     "allow_added": {"type": "bool", "default": False},
+    "allow_bumps": {"type": "bool", "default": True},
     "strict": {"type": "bool", "default": True},
 }
 
@@ -229,10 +234,12 @@ def _listed(options: t.Mapping[str, t.Any]) -> str:
 def _compare(options: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     raw = _text(options["after"]) if options["after"] else _listed(options)
     before, after = _plugins.parse(_text(options["before"])), _plugins.parse(raw)
-    found = _plugins.compare(before, after, allow=options["allow"], allow_added=options["allow_added"])
+    allowed = {key: options[key] for key in ("allow", "allow_added", "allow_bumps")}
+    found = _plugins.compare(before, after, **allowed)
     if options["strict"] and found.verdict != "ok":
+        what = "more than the versions of the plugins would change" if options["allow_bumps"] else "the plugins differ"
         raise EcommusError(
-            f"more than the versions of the plugins would change: {'; '.join(found.problems)}",
+            f"{what}: {'; '.join(found.problems)}",
             "have the vendor license or mend what is missing; allow what is meant by name (upgrade_allowed_plugins)",
             problems=list(found.problems),
         )

@@ -148,9 +148,11 @@ def test_the_name_for_the_kept_database_is_taken(scene: Scene) -> None:
 
 @pytest.mark.quick
 def test_an_upgrade_that_does_not_stand_its_proof_goes_back_with_its_data(scene: Scene) -> None:
-    fails_in_verify(scene)
+    outcome = fails_in_verify(scene)
     scene.serves(OLD, "rolled_back")
-    # What the operator did is kept, though it was after the snapshot.
+    # What the operator did is kept, though it was after the snapshot, and told.
+    (notice,) = outcome.report(scene.name)["notices"]
+    assert f"after the way back the plugins differ: {PLUGIN} is disabled" in notice
     assert scene.shop.query("SELECT value FROM settings WHERE key = %s", f"plugin:{PLUGIN}:enabled") == [(False,)]
 
 
@@ -233,7 +235,10 @@ def stuck(scene: Scene) -> Iterator[Scene]:
 
 
 def test_a_way_back_that_failed_is_finished_by_a_rollback(stuck: Scene) -> None:
-    rolled_back(stuck)
+    """The plugin is still switched off, so the plugins are not those of before: that is told loudly, until it is allowed."""
+    refused(stuck, stuck.rollback(), f"the plugins differ: {PLUGIN} is disabled", "rollback_failed")
+    stuck.serves(OLD, "rollback_failed")
+    rolled_back(stuck, upgrade_allowed_plugins=[PLUGIN])
     stuck.serves(OLD, "succeeded")
     assert stuck.upgrade("v1.3.2").code == 0  # nothing blocks it any more
 

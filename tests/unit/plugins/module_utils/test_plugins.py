@@ -193,6 +193,14 @@ def test_additions_can_be_allowed() -> None:
     assert compare(BEFORE, Listing((*THREE, Plugin("extra", "1.0.0"))), allow_added=True).verdict == "ok"
 
 
+def test_bumps_can_be_forbidden() -> None:
+    after = change(1, version="1.3.0")
+    assert compare(BEFORE, BEFORE, allow_bumps=False).verdict == "ok"
+    found = compare(BEFORE, after, allow_bumps=False)
+    assert found.problems == ["@ecommus-plugin/efactura-ro went up from 1.2.0 to 1.3.0"]
+    assert compare(BEFORE, after, allow=NAMES, allow_bumps=False).verdict == "ok"
+
+
 def test_lines_that_are_not_understood_are_compared() -> None:
     before, after = parse(LINES + "licence: pro\n"), parse(LINES + "licence: expired\n")
     assert compare(before, before).verdict == "ok"
