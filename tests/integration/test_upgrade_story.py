@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,9 +75,9 @@ class Story:
         shop = lab.shop("aurora")
         assert [shop.place_order().status for _order in range(3)] == [201] * 3
         self.orders_at_stake = shop.query("SELECT id FROM orders")
-        before = shopstate.identity(shop), _journal(lab, "aurora")
-        self.back_checked = play("rollback", runs / "back-check", check=True, limit="aurora")
-        self.back_check_touched = (shopstate.identity(shop), _journal(lab, "aurora")) != before
+        before = {name: (shopstate.identity(lab.shop(name)), _journal(lab, name)) for name in ("aurora", "cedar")}
+        self.back_checked = play("rollback", runs / "back-check", check=True, limit="aurora,cedar")
+        self.back_check_touched = {name: (shopstate.identity(lab.shop(name)), _journal(lab, name)) for name in before} != before
         # Two shops go back to exactly the snapshot; the third keeps what customers ordered since.
         self.back = play("rollback", runs / "back", limit="boreal,cedar", ecommus_salvage="off")
         self.back_with_orders = play("rollback", runs / "back-with-orders", limit="aurora")
@@ -99,7 +100,10 @@ def test_check_mode_predicts_and_changes_nothing(story: Story) -> None:
     for name in SHOPS:
         assert f"{name}: v1.3.2 -> v1.4.0 (minor)" in story.checked.said
         assert story.checked.recap(name)["changed"] > 0
-    assert story.checked.said.count("rollback: by an exchange of databases until 7 days after the upgrade") == len(SHOPS)
+    plans = re.findall("rollback: by an exchange of databases until 7 days after .*", story.checked.said)
+    assert len(plans) == len(SHOPS)
+    for plan in plans:
+        assert re.search(r"MiB: \d+ at most for the dump, \d+ for the copy of the database, \d+ for the release before", plan)
 
 
 @pytest.mark.parametrize("name", SHOPS)
@@ -169,10 +173,11 @@ def test_check_mode_of_a_rollback_says_what_is_at_stake_and_changes_nothing(stor
     new = len(story.orders_at_stake) - manifest["tables"]["public.orders"]["rows"]
     assert new >= 3
     said = story.back_checked.said
-    assert "aurora: v1.4.0 -> v1.3.2" in said
     assert f"at stake: public.orders: {new} new" in said
     assert "payments at the payment provider, mails sent, webhooks delivered, uploaded files" in said
-    assert story.back_checked.recap("aurora")["changed"] > 0, "it predicts the change"
+    for name, layout in (("aurora", "releases"), ("cedar", "in_place")):
+        assert f"{name}: v1.4.0 -> v1.3.2, {layout} layout" in said
+        assert story.back_checked.recap(name)["changed"] > 0, "it predicts the change"
     # The same is said before a rollback, and its report keeps it.
     assert f"at stake: public.orders: {new} new" in story.back_with_orders.said
     assert story.back_with_orders.report("aurora")["at_stake"]["public.orders"]["inserted"] == new
