@@ -11,6 +11,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import tempfile
 import time
 import typing as t
@@ -83,6 +84,14 @@ def hold(descriptor: int, timeout: float, busy: EcommusError) -> None:
             if time.monotonic() > deadline:
                 raise busy from None
             time.sleep(0.05)
+
+
+def mounts_below(path: str) -> list[str]:
+    """What is mounted at *path* or below it. ``os.path.ismount`` knows no bind mount of the same file system."""
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:  # proc(5): blanks are octal
+        points = {re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), line.split(" ")[4]) for line in lines}
+    real = os.path.realpath(path)
+    return sorted(point for point in points if point == real or point.startswith(f"{real}/"))
 
 
 def exchange(first: str, second: str) -> None:

@@ -18,7 +18,7 @@ import stat
 import typing as t
 
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _database as database
-from ansible_collections.mdlabs.ecommus.plugins.module_utils import _git, _layout, _process, _release, _retention, _snapshot
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _files, _git, _layout, _process, _release, _retention, _snapshot
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._journal import Journal, Run
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._layout import Paths
@@ -191,6 +191,7 @@ def _release_at(directory: str, live: bool) -> Release:
         prepared=bool(marker),
         made=made,
         users=tuple(_process.running_below(directory)),
+        mounts=tuple(_files.mounts_below(directory)),
         edited=bool(marker.get("adopted")) and _edited(directory),
     )
 

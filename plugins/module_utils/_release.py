@@ -11,7 +11,7 @@ import shutil
 import time
 import typing as t
 
-from ansible_collections.mdlabs.ecommus.plugins.module_utils import _git, _layout, _packages, _process
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _files, _git, _layout, _packages, _process
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._layout import Paths
 
@@ -156,7 +156,7 @@ def set_aside(paths: Paths, directory: str) -> str:
     """Rename a release that nothing uses, so that a removal which is stopped leaves no half release that counts as prepared.
 
     :returns: the name that it has then.
-    :raises EcommusError: when it is live or in use.
+    :raises EcommusError: when it is live or in use, or when something is mounted in it.
     """
     if os.path.dirname(os.path.normpath(directory)) != os.path.normpath(paths.releases):
         raise EcommusError(f"{directory} is not a release in {paths.releases}", "name the directory of a release")
@@ -167,6 +167,9 @@ def set_aside(paths: Paths, directory: str) -> str:
         raise EcommusError(
             f"{directory} is used by the processes {', '.join(map(str, users))} and stays", "stop or replace them first", pids=users
         )
+    mounted = _files.mounts_below(directory)
+    if mounted:
+        raise EcommusError(f"{mounted[0]} is mounted, so {directory} stays", f"umount {mounted[0]}; what is on it would be removed as well")
     aside = directory.removesuffix(REMOVED) + REMOVED
     if directory != aside:
         if os.path.lexists(aside):

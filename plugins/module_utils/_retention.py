@@ -39,6 +39,7 @@ class Release:
     :param prepared: whether it carries the marker of this collection.
     :param made: when the marker was last written; None without one.
     :param users: processes that run from it.
+    :param mounts: what is mounted in it, and would be removed as well.
     :param edited: an adopted checkout with files that git does not know or that differ: they are the operator's.
     """
 
@@ -49,6 +50,7 @@ class Release:
     prepared: bool = True
     made: datetime.datetime | None = None
     users: tuple[int, ...] = ()
+    mounts: tuple[str, ...] = ()
     edited: bool = False
 
 
@@ -201,6 +203,7 @@ def _release(history: History, release: Release) -> Verdict:
     def reasons() -> t.Iterator[str]:
         yield LIVE if release.live else ""
         yield f"used by the processes {', '.join(map(str, release.users))}" if release.users else ""
+        yield f"{release.mounts[0]} is mounted in it" if release.mounts else ""
         if leftover:
             return
         yield "the release before the last upgrade" if last is not None and _names(last["from"], release) else ""

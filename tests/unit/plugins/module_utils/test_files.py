@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,22 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path,
         _files.write_atomic(str(path), "new")
     assert (os.listdir(tmp_path), path.read_text()) == (["list"], "old")
     assert len(seen) == 1 and seen[0][0].startswith(".list."), "beside it, so that it can be renamed, and named after it"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_what_is_mounted_in_a_directory_is_known_bind_mounts_too(tmp_path: Path) -> None:
+    inside = tmp_path / "release" / "two words"
+    inside.mkdir(parents=True)
+    (tmp_path / "release.removed").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "release")
+    for place in (inside, tmp_path / "release.removed"):
+        subprocess.run(["mount", "--bind", str(tmp_path), str(place)], check=True)
+    try:
+        assert _files.mounts_below(str(tmp_path / "link")) == [str(inside)]
+        assert _files.mounts_below(str(inside)) == [str(inside)]
+        assert _files.mounts_below(str(tmp_path / "none")) == []
+    finally:
+        subprocess.run(["umount", str(inside), str(tmp_path / "release.removed")], check=True)
 
 
 def test_a_link_is_replaced_and_what_is_no_link_stays(tmp_path: Path) -> None:

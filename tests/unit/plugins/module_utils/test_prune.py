@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.mdlabs.ecommus.plugins.module_utils import _layout, _prune, _snapshot
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _files, _layout, _prune, _snapshot
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._prune import Outcome
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._retention import Release, Stored, Verdict
 
@@ -98,6 +98,11 @@ def test_a_release_is_seen_with_and_without_its_marker(release: Path) -> None:
     assert _prune._release_at(place, True) == Release(place, "c" * 40, _prune.size(place), live=True, made=made)
     (release.parent / "two").mkdir()
     assert _prune._release_at(str(release.parent / "two"), False).commit == ""
+
+
+def test_what_is_mounted_in_a_release_is_seen(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_files, "mounts_below", lambda path: [f"{path}/uploads"])
+    assert _prune._release_at(str(release), False).mounts == (f"{release}/uploads",)
 
 
 def test_changes_of_the_operator_count_in_an_adopted_checkout(release: Path) -> None:
