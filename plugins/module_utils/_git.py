@@ -147,6 +147,12 @@ def changed_files(checkout: str) -> list[str]:
     return [line for line in output.splitlines() if line.strip()]
 
 
+def tracks(checkout: str, path: str) -> bool:
+    """Whether a commit brought *path*, or something below it."""
+    command = ["ls-files", "-z", "--", f":(literal){path}"]
+    return bool(_must(git(command, cwd=checkout), f"git ls-files fails in {checkout}", "check that it is a git checkout"))
+
+
 def remote_of(checkout: str) -> str | None:
     """The address of ``origin``."""
     result = git(["config", "--get", "remote.origin.url"], cwd=checkout)

@@ -157,27 +157,84 @@ def share(paths: Paths, release: str, shared_paths: t.Sequence[str]) -> list[str
     return made
 
 
-def _move_to_shared(paths: Paths, directory: str, name: str) -> bool:
-    """Move ``directory/name`` to the shared directory and leave a link, in one step for a reader; true when moved."""
+def _is_shared(here: str, there: str) -> bool:
+    """Whether *here* leads to *there*, or both to the same: by links, or because it is mounted at both."""
+    if os.path.islink(here) and os.readlink(here) == os.path.relpath(there, os.path.dirname(here)):
+        return True
+    return os.path.exists(here) and os.path.exists(there) and os.path.samefile(here, there)
+
+
+def _target(link: str) -> str:
+    """Where *link* leads, as it is written, but true from everywhere."""
+    target = os.path.join(os.path.dirname(link), os.readlink(link))
+    return target if os.path.isabs(os.readlink(link)) else os.path.join(os.path.realpath(os.path.dirname(target)), os.path.basename(target))
+
+
+def unshared(paths: Paths, shared_paths: t.Sequence[str]) -> list[str]:
+    """Those of *shared_paths* that the live checkout still has for itself, and that an adoption shares.
+
+    What a release that was prepared by us brought itself is its own; the next one brings it as well.
+    """
+    live = os.path.realpath(paths.root)
+    prepared = os.path.islink(paths.root) and not read_marker(live).get("adopted")
+    places = {name: (os.path.join(live, name), os.path.join(paths.shared, name)) for name in shared_paths}
+    own = [name for name, (here, there) in places.items() if os.path.lexists(here) and not _is_shared(here, there)]
+    return [name for name in own if not (prepared and _git.tracks(live, name))]
+
+
+def obstacles(paths: Paths, shared_paths: t.Sequence[str]) -> list[EcommusError]:
+    """Why some of *shared_paths* cannot be moved to the shared directory; empty when all can."""
+    live = os.path.realpath(paths.root)
+    found = []
+    for name in unshared(paths, shared_paths):
+        here, there = os.path.join(live, name), os.path.join(paths.shared, name)
+        if os.path.exists(there):  # a link that leads nowhere was left by an interrupted attempt
+            problem, remedy = (
+                f"{there} exists already, and so does {here}",
+                "decide which of the two is right and remove the other, then run again",
+            )
+        elif os.path.islink(here) and _is_below(os.path.realpath(here), live):
+            problem, remedy = (
+                f"{here} is a link to {os.path.realpath(here)}, which stays behind with its release",
+                "put that in the place of the link, or name it in ecommus_shared_paths instead of the link",
+            )
+        elif not os.path.islink(here) and here in _files.mounts_below(here):
+            problem, remedy = (
+                f"{here} is a mount point, which cannot be moved to {paths.shared}",
+                f"mount it there too, and at each boot (/etc/fstab): mkdir -p {there} && mount --bind {here} {there}; then run again",
+            )
+        else:
+            continue
+        found.append(EcommusError(problem, remedy))
+    return found
+
+
+def _is_below(path: str, directory: str) -> bool:
+    return os.path.commonpath([path, directory]) == directory
+
+
+def _move_to_shared(paths: Paths, directory: str, name: str) -> None:
+    """Move ``directory/name`` to the shared directory and leave a link, in one step for a reader.
+
+    A link to another place stays what it is, in the shared directory: there each release will find it.
+    """
     here, there = os.path.join(directory, name), os.path.join(paths.shared, name)
-    if not os.path.lexists(here) or os.path.islink(here):
-        return False
     if os.path.islink(there):  # left by an interrupted attempt
         os.unlink(there)
-    if os.path.lexists(there):
-        raise EcommusError(
-            f"{there} exists already, and so does {here}", "decide which of the two is right and remove the other, then run again"
-        )
     os.makedirs(os.path.dirname(there), exist_ok=True)
     _hide_from_git(directory, name)
+    link = os.path.relpath(there, os.path.dirname(here))
+    if os.path.islink(here):
+        os.symlink(_target(here), there)
+        _files.link_atomic(link, here)
+        return
     # The link is written for its place in the release, and then changes places with the original.
-    os.symlink(os.path.relpath(there, os.path.dirname(here)), there)
+    os.symlink(link, there)
     try:
         _files.exchange(here, there)
     except EcommusError:
         os.unlink(there)
         raise
-    return True
 
 
 def adopt(paths: Paths, shared_paths: t.Sequence[str]) -> bool:
@@ -188,8 +245,11 @@ def adopt(paths: Paths, shared_paths: t.Sequence[str]) -> bool:
     working shop; stopped anywhere, it can be run again.
     """
     installed = observe(paths)
-    changed = installed.layout == "in_place"
-    if changed:
+    for obstacle in obstacles(paths, shared_paths):
+        raise obstacle
+    names = unshared(paths, shared_paths)
+    in_place = installed.layout == "in_place"
+    if in_place:
         release = paths.release(installed.version or "untagged", installed.commit)
         for directory in (paths.base, paths.releases, paths.shared):
             os.makedirs(directory, mode=0o755, exist_ok=True)
@@ -202,14 +262,17 @@ def adopt(paths: Paths, shared_paths: t.Sequence[str]) -> bool:
             raise EcommusError(f"{release} exists already", "remove it if no process uses it, then run again")
         write_marker(paths.root, version=installed.version, commit=installed.commit, adopted=True, prepared="built")
         _files.link_atomic(os.path.relpath(release, paths.base), paths.current)
+        for name in names:  # a relative link is true in its directory only, which is about to have another place
+            link = os.path.join(paths.root, name)
+            if os.path.islink(link):
+                _files.link_atomic(_target(link), link)
         # For a moment a loop that nobody reads: the root becomes this very link, and this name the directory.
         _files.link_atomic(paths.current, release)
         _files.exchange(paths.root, release)
         installed = observe(paths)
-    if read_marker(installed.directory).get("adopted"):
-        for name in shared_paths:
-            changed = _move_to_shared(paths, installed.directory, name) or changed
-    return changed
+    for name in names:
+        _move_to_shared(paths, installed.directory, name)
+    return in_place or bool(names)
 
 
 def restore_in_place(paths: Paths, shared_paths: t.Sequence[str]) -> bool:
@@ -219,9 +282,16 @@ def restore_in_place(paths: Paths, shared_paths: t.Sequence[str]) -> bool:
         return False
     for name in shared_paths:
         original, link = os.path.join(paths.shared, name), os.path.join(installed.directory, name)
-        if os.path.lexists(original) and os.path.islink(link):
+        if not os.path.lexists(original) or not os.path.islink(link):
+            continue
+        if os.path.islink(original):
+            _files.link_atomic(_target(original), link)
+        elif original in _files.mounts_below(original):  # cannot be moved, and stays where it is
+            _files.link_atomic(original, link)
+            continue
+        else:
             _files.exchange(link, original)
-            os.unlink(original)
+        os.unlink(original)
     _files.exchange(paths.root, installed.directory)
     # What is left at the release's name is the old root link; `current` would lead nowhere.
     os.unlink(installed.directory)

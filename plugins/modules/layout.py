@@ -19,7 +19,7 @@ attributes:
     support: full
   diff_mode:
     support: full
-    details: Shows the layout before and after.
+    details: Shows the layout before and after, and which of O(shared_paths) are still to be shared.
   idempotent:
     support: full
   action_group:
@@ -31,7 +31,10 @@ options:
     choices: [releases, in_place]
     default: releases
   shared_paths:
-    description: What belongs to the shop and not to a release, relative to the root.
+    description:
+      - What belongs to the shop and not to a release, relative to the root. It is moved to C(shared) beside the releases, which link to it.
+      - A link to another place is taken over as a link. A mount point must be mounted in C(shared) as well.
+      - An adoption that was interrupted is gone on with.
     type: list
     elements: str
     default: [.env, uploads, keys, ecosystem.config.cjs]
@@ -82,19 +85,25 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._install_options im
 
 
 def main(module: AnsibleModule) -> dict[str, t.Any]:
-    paths, wanted = paths_of(module.params), module.params["state"]
+    paths, wanted, shared = paths_of(module.params), module.params["state"], module.params["shared_paths"]
     before = _layout.observe(paths)
+    unshared = _layout.unshared(paths, shared) if wanted == "releases" else []
     if module.check_mode:
-        changed = before.layout != wanted
+        for obstacle in _layout.obstacles(paths, unshared):
+            raise obstacle
+        changed = before.layout != wanted or bool(unshared)
         after = wanted
     else:
         change = _layout.adopt if wanted == "releases" else _layout.restore_in_place
-        changed = change(paths, module.params["shared_paths"])
+        changed = change(paths, shared)
         after = _layout.observe(paths).layout
     return {
         "changed": changed,
         "installed": (before if module.check_mode else _layout.observe(paths)).as_dict(),
-        "diff": {"before": f"layout: {before.layout}\n", "after": f"layout: {after}\n"},
+        "diff": {
+            "before": f"layout: {before.layout}\n" + "".join(f"not shared: {name}\n" for name in unshared),
+            "after": f"layout: {after}\n",
+        },
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
+import typing as t
 from pathlib import Path
 
 import pytest
@@ -214,6 +215,138 @@ def test_two_of_a_file_are_for_the_operator_to_decide(paths: _layout.Paths) -> N
     Path(paths.shared, ".env").symlink_to("left by an attempt that was killed")
     assert _layout.adopt(paths, SHARED) is True
     assert Path(paths.shared, ".env").read_text() == "A=1\n"
+
+
+def of_the_next_release(paths: _layout.Paths, remote: Path, name: str) -> str:
+    """What *name* leads to once the next release is live."""
+    new = stage(paths, remote)
+    _layout.activate(paths, new)
+    return os.path.realpath(f"{paths.root}/{name}")
+
+
+@pytest.mark.parametrize("target", ["{disk}/uploads", "../../disk/uploads"])
+def test_a_shared_path_that_is_a_link_to_another_disk_stays_with_the_shop(
+    paths: _layout.Paths, remote: Path, tmp_path: Path, target: str
+) -> None:
+    disk = tmp_path / "disk"
+    (disk / "uploads").mkdir(parents=True)
+    (disk / "uploads/picture").write_text("p")
+    Path(paths.root, "uploads/picture").unlink()
+    Path(paths.root, "uploads").rmdir()
+    Path(paths.root, "uploads").symlink_to(target.format(disk=disk))
+    assert _layout.unshared(paths, SHARED) == [".env", "uploads"]
+    assert _layout.adopt(paths, SHARED) is True
+    assert (_layout.adopt(paths, SHARED), _layout.unshared(paths, SHARED)) == (False, [])
+    assert os.readlink(f"{paths.shared}/uploads") == f"{disk}/uploads"
+    assert os.readlink(f"{paths.root}/uploads") == "../../shared/uploads"
+    assert Path(paths.root, "uploads/picture").read_text() == "p"
+    assert of_the_next_release(paths, remote, "uploads") == f"{disk}/uploads"
+    assert _layout.restore_in_place(paths, SHARED) is True
+    assert os.readlink(f"{paths.root}/uploads") == f"{disk}/uploads"
+    assert sorted(os.listdir(paths.shared)) == []
+
+
+def test_a_link_that_leads_nowhere_is_kept_as_it_is(paths: _layout.Paths) -> None:
+    Path(paths.root, "keys").symlink_to("/mnt/not/mounted/keys")
+    assert _layout.adopt(paths, SHARED) is True
+    assert (_layout.adopt(paths, SHARED), _layout.unshared(paths, SHARED)) == (False, [])
+    assert os.readlink(f"{paths.shared}/keys") == "/mnt/not/mounted/keys"
+
+
+def test_a_link_of_somebody_elses_in_the_shared_directory_becomes_a_link_that_is_true_in_place(
+    paths: _layout.Paths, tmp_path: Path
+) -> None:
+    _layout.adopt(paths, SHARED)
+    os.rename(f"{paths.shared}/uploads", tmp_path / "disk")
+    Path(paths.shared, "uploads").symlink_to(os.path.relpath(tmp_path / "disk", paths.shared))
+    assert _layout.restore_in_place(paths, SHARED) is True
+    assert Path(paths.root, "uploads/picture").read_text() == "p"
+
+
+def test_a_link_into_the_checkout_itself_is_refused_before_anything_changes(paths: _layout.Paths) -> None:
+    Path(paths.root, "storage").mkdir()
+    for target in ("storage", f"{paths.root}/storage"):
+        Path(paths.root, "keys").symlink_to(target)
+        with pytest.raises(EcommusError) as caught:
+            _layout.adopt(paths, SHARED)
+        assert caught.value.message == f"{paths.root}/keys is a link to {paths.root}/storage, which stays behind with its release"
+        assert "ecommus_shared_paths" in caught.value.remedy
+        assert _layout.observe(paths).layout == "in_place"
+        Path(paths.root, "keys").unlink()
+
+
+@pytest.fixture
+def mounted(paths: _layout.Paths) -> t.Iterator[t.Callable[[str, str], None]]:
+    """Binds a directory to another place, which a ``st_dev`` does not tell."""
+
+    def mount(source: str, place: str) -> None:
+        os.makedirs(place, exist_ok=True)
+        if subprocess.run(["mount", "--bind", source, place], check=False, capture_output=True).returncode:
+            pytest.skip("mounting needs root")
+
+    yield mount
+    for place in _files.mounts_below(os.path.dirname(paths.root)):
+        subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def test_a_mount_point_is_refused_until_it_is_mounted_in_the_shared_directory_too(
+    paths: _layout.Paths, remote: Path, tmp_path: Path, mounted: t.Callable[[str, str], None]
+) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk/of the disk").write_text("d")
+    mounted(str(tmp_path / "disk"), f"{paths.root}/uploads")
+    with pytest.raises(EcommusError) as caught:
+        _layout.adopt(paths, SHARED)
+    assert caught.value.message == f"{paths.root}/uploads is a mount point, which cannot be moved to {paths.shared}"
+    assert f"mount --bind {paths.root}/uploads {paths.shared}/uploads" in caught.value.remedy
+    assert _layout.observe(paths).layout == "in_place"
+    mounted(f"{paths.root}/uploads", f"{paths.shared}/uploads")
+    assert _layout.adopt(paths, SHARED) is True
+    assert _layout.unshared(paths, SHARED) == []
+    adopted = _layout.observe(paths).directory
+    assert of_the_next_release(paths, remote, "uploads") == f"{paths.shared}/uploads"
+    assert Path(paths.root, "uploads/of the disk").read_text() == "d"
+    with pytest.raises(EcommusError, match=f"{adopted}/uploads is mounted"):
+        _release.remove(paths, adopted)
+    assert (tmp_path / "disk/of the disk").exists()
+    assert _layout.restore_in_place(paths, SHARED) is True
+    assert os.readlink(f"{paths.root}/uploads") == f"{paths.shared}/uploads"
+    assert Path(paths.root, "uploads/of the disk").read_text() == "d"
+
+
+def test_adoption_goes_on_after_it_could_share_only_a_part(paths: _layout.Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    exchange, calls = _files.exchange, []
+
+    def busy(first: str, second: str) -> None:
+        calls.append(first)
+        if len(calls) == 3:
+            raise EcommusError("busy", "try again")
+        exchange(first, second)
+
+    monkeypatch.setattr(_files, "exchange", busy)
+    with pytest.raises(EcommusError, match="busy"):
+        _layout.adopt(paths, SHARED)
+    assert (_layout.observe(paths).layout, _layout.unshared(paths, SHARED)) == ("releases", ["uploads"])
+    assert _layout.adopt(paths, SHARED) is True
+    assert _layout.unshared(paths, SHARED) == []
+    assert Path(paths.shared, "uploads/picture").read_text() == "p"
+
+
+def test_what_came_into_being_in_a_later_release_is_shared_but_not_what_it_brought(paths: _layout.Paths, remote: Path) -> None:
+    (remote / "conf").mkdir()
+    (remote / "conf/of the vendor").write_text("v")
+    git(remote, "add", "-A")
+    git(remote, "commit", "-qm", "v1.2.0")
+    git(remote, "tag", "-a", "v1.2.0", "-m", "v1.2.0")
+    names = [*SHARED, "conf"]
+    _layout.adopt(paths, names)
+    new = stage(paths, remote, "v1.2.0")
+    _layout.activate(paths, new)
+    assert _layout.unshared(paths, names) == []
+    Path(new, "keys").mkdir()
+    assert _layout.unshared(paths, names) == ["keys"]
+    assert _layout.adopt(paths, names) is True
+    assert os.readlink(f"{new}/keys") == "../../shared/keys"
 
 
 def test_a_release_that_is_in_the_way_stops_the_adoption(paths: _layout.Paths) -> None:
