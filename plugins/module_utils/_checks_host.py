@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 
-from ansible_collections.mdlabs.ecommus.plugins.module_utils import _dotenv, _git, _health, _npm
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _dotenv, _git, _health, _layout, _npm
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._command import clean_environment, run
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._expect import Expectation
@@ -70,6 +70,17 @@ def working_tree_clean(subject: Subject) -> Finding:
         f"local changes in {subject.live}: {', '.join(line.strip() for line in changed[:5])}{more}",
         "commit them to your own plugin, or undo them (git stash); the new release would not have them",
     )
+
+
+@check("What belongs to the shop can be shared by its releases", "code")
+def shared_paths_movable(subject: Subject) -> Finding:
+    if subject.layout != "releases":
+        return Finding(True, "in place nothing is moved")
+    obstacles = _layout.obstacles(subject.paths, subject.shared_paths)
+    if obstacles:
+        return Finding(False, "; ".join(each.message for each in obstacles), "; ".join(each.remedy for each in obstacles))
+    unshared = _layout.unshared(subject.paths, subject.shared_paths)
+    return Finding(True, f"to be shared: {', '.join(unshared)}" if unshared else "all of it is")
 
 
 @check("Node.js is new enough for the release", "host")

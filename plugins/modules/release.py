@@ -154,6 +154,11 @@ installed:
     directory: {description: The real directory of the live release., type: str}
     commit: {description: Its commit., type: str}
     version: {description: Its tag; V(null) between two tags., type: str}
+unshared:
+  description: Those of O(shared_paths) that an adoption has still to share; see M(mdlabs.ecommus.layout).
+  returned: O(state=resolved)
+  type: list
+  elements: str
 step:
   description: The step that was asked for.
   returned: O(state=resolved)
@@ -265,7 +270,8 @@ def _resolve(paths: _layout.Paths, given: Given) -> Given:
         step = _policy.decide(installed.version, given["version"], _git.remote_tags(remote)).as_dict()
     else:
         step = {"source": installed.version, "target": given["version"], "commit": given["commit"], "bump": "unjudged"}
-    return {"installed": installed.as_dict(), "step": step, "remote": re.sub(r"(?<=://)[^/@]+@", "", remote)}
+    unshared = _layout.unshared(paths, given["shared_paths"])
+    return {"installed": installed.as_dict(), "unshared": unshared, "step": step, "remote": re.sub(r"(?<=://)[^/@]+@", "", remote)}
 
 
 def _fetch(paths: _layout.Paths, directory: str, given: Given, check: bool) -> Given:

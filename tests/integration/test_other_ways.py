@@ -77,3 +77,20 @@ def test_adoption_there_and_back_under_load(fresh_shop: Callable[[str], RunningS
     assert shop.wait_healthy(10) == []
     for fact in ("version", "root", "ledgers", "env", "databases"):
         assert after[fact] == before[fact], fact
+
+
+def test_an_adoption_that_shared_only_a_part_is_gone_on_with(fresh_shop: Callable[[str], RunningShop], tmp_path: Path) -> None:
+    """Stopped half-way it leaves the releases layout with files that no other release would find; here uploads on another disk."""
+    shop = fresh_shop("aurora")
+    uploads, disk = shop.root / "uploads", tmp_path / "disk"
+    uploads.rename(disk)
+    uploads.symlink_to(disk)
+    assert play("adopt", tmp_path, limit="aurora", ecommus_shared_paths=[".env"]).code == 0
+    assert shop.root.is_symlink()
+    outcome = play("upgrade", tmp_path, limit="aurora", version="v1.4.0")
+    assert outcome.code == 0, outcome.said[-4000:]
+    assert "/releases/v1.4.0-" in str(shop.root.resolve())
+    assert (shop.root / ".env").is_file()
+    assert uploads.resolve() == disk
+    assert (uploads / "logo.svg").exists()
+    assert (shop.root / "keys").resolve().parent.name == "shared"

@@ -175,3 +175,20 @@ def test_what_is_about_to_be_shared_is_no_local_change(shop: Path, vendor: Vendo
     assert _checks_host.working_tree_clean(dataclasses.replace(looked_at, shared_paths=["plugins/pos"])).ok
     write(shop / "package-lock.json", "{}")
     assert not _checks_host.working_tree_clean(dataclasses.replace(looked_at, shared_paths=["plugins/pos"])).ok
+
+
+def test_what_cannot_be_shared_stops_before_anything_changes(shop: Path, vendor: Vendor) -> None:
+    (shop / ".env").write_text("A=1")
+    (shop / "keys").mkdir()
+    looked_at = dataclasses.replace(subject(shop, vendor, vendor.release("1.4.0")), shared_paths=[".env", "keys", "uploads"])
+    found = _checks_host.shared_paths_movable(looked_at)
+    assert (found.ok, found.found) == (True, "to be shared: .env, keys")
+    shared = Path(looked_at.paths.shared)
+    shared.mkdir(parents=True)
+    (shared / "keys").mkdir()
+    (shop / "uploads").symlink_to("plugins")
+    found = _checks_host.shared_paths_movable(looked_at)
+    assert not found.ok
+    assert f"{shared}/keys exists already" in found.found and "uploads is a link to" in found.found
+    assert "decide which" in found.remedy and "ecommus_shared_paths" in found.remedy
+    assert _checks_host.shared_paths_movable(dataclasses.replace(looked_at, layout="in_place")).ok
