@@ -101,7 +101,7 @@ def restore(target: Target, admin: Target, path: str, name: str, jobs: int, opti
         try:
             database.create(connection, partial, facts)
             with snapshot.content(manifest, options) as stdin:
-                _pg_restore(admin.at(partial), path, tools.restore, role, jobs, options, stdin)
+                pg_restore(admin.at(partial), path, tools.restore, role, jobs, options, stdin)
             with _own_session(target, admin, connection) as own:
                 refused = database.apply(connection, partial, facts, own)
             if refused and options.require_settings:
@@ -131,7 +131,7 @@ def restore(target: Target, admin: Target, path: str, name: str, jobs: int, opti
         "database": name,
         "seconds": round(time.monotonic() - started, 1),
         "rows": sum(table["rows"] for table in manifest["tables"].values()),
-        "warnings": [f"setting not carried over: {line}" for line in refused] + _newer_extensions(admin.at(name), manifest),
+        "warnings": [f"setting not carried over: {line}" for line in refused] + newer_extensions(admin.at(name), manifest),
     }
 
 
@@ -143,12 +143,7 @@ def compare(target: Target, manifest: t.Mapping[str, t.Any], role: str = "", req
     with postgres.session(target, autocommit=False) as connection:
         _act_as(connection, role)
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        facts = database.facts(connection, target.database)
-        lines = [
-            f"{key}: {known!r} became {facts.get(key)!r}"
-            for key, known in manifest["facts"].items()
-            if facts.get(key) != known and (key != "settings" or require_settings)
-        ]
+        lines = other_facts(connection, manifest, require_settings)
         lines += fingerprint.differences(manifest["structure"], fingerprint.structure(connection))
         drawn = manifest["sequences"]
         late = fingerprint.behind(drawn, fingerprint.sequences(connection))
@@ -158,11 +153,29 @@ def compare(target: Target, manifest: t.Mapping[str, t.Any], role: str = "", req
         return lines
 
 
-def _pg_restore(target: Target, path: str, program: str, role: str, jobs: int, options: Options, stdin: int | None) -> None:
+def other_facts(connection: Session, manifest: t.Mapping[str, t.Any], require_settings: bool = True) -> list[str]:
+    """How the session's database differs from the one that was dumped in what no dump carries: see :func:`_database.facts`."""
+    facts = database.facts(connection, connection.info.dbname)
+    return [
+        f"{key}: {known!r} became {facts.get(key)!r}"
+        for key, known in manifest["facts"].items()
+        if facts.get(key) != known and (key != "settings" or require_settings)
+    ]
+
+
+def pg_restore(
+    target: Target, path: str, program: str, role: str, jobs: int, options: Options, stdin: int | None, arguments: t.Sequence[str] = ()
+) -> None:
+    """Run *program*, a pg_restore, with *arguments* more.
+
+    :param role: whom it becomes; empty for whoever logs in.
+    :param stdin: where the dump is read from, if not from the file *path*.
+    :raises EcommusError: when it fails.
+    """
     argv = [program, "--exit-on-error", "--no-password", "--dbname", target.database]
     # Parallel jobs must find their place in a file; a pipe is read once, from front to end.
     argv += ["--single-transaction"] if jobs == 1 or stdin is not None else ["--jobs", str(jobs)]
-    argv += ["--role", role] if role else []
+    argv += [*(["--role", role] if role else []), *arguments]
     with target.environment(options.path_prefix, "ecommus pg_restore") as env:
         source = [path] if stdin is None else []
         answer = run(gently([*argv, *source]), env=env, timeout=options.timeout, secrets=target.secrets, stdin=stdin)
@@ -204,7 +217,7 @@ def _drop_again(admin: Target, name: str) -> None:
         database.drop(connection, name)
 
 
-def _newer_extensions(target: Target, manifest: t.Mapping[str, t.Any]) -> list[str]:
+def newer_extensions(target: Target, manifest: t.Mapping[str, t.Any]) -> list[str]:
     with postgres.session(target) as connection:
         now = dict(postgres.rows(connection, "SELECT extname, extversion FROM pg_extension"))
     return [

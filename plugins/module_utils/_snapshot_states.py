@@ -11,6 +11,7 @@ import typing as t
 
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _database as database
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _restore as restore
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _revert as revert
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _snapshot as snapshot
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _snapshot_away as away
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
@@ -32,6 +33,7 @@ class Request:
     jobs: int
     options: Options
     unless_database: str = ""
+    keep: str = ""
     check: bool = False
 
 
@@ -109,6 +111,20 @@ def proven(request: Request) -> Answer:
     return {**made, **copied, "changed": changed, "diff": {"before": before, "after": after}}
 
 
+def reverted(request: Request) -> Answer:
+    """Make the live database what the snapshot is, unless it is, or was once."""
+    manifest, differences = revert.plan(request.target, request.path, request.keep, request.options)
+    answer: Answer = {"manifest": manifest}
+    if differences:
+        answer |= _changed("\n".join(differences), f"as in {request.path}")
+    if request.check:
+        return answer
+    if differences:
+        answer["reverted"] = revert.revert(request.target, manifest, request.keep, request.options)
+    kept = revert.finish(request.target, request.keep, request.path)
+    return {**answer, **({"kept": kept} if kept else {})}
+
+
 def absent(request: Request) -> Answer:
     """Remove the snapshot, the database, or both."""
     gone = []
@@ -152,5 +168,6 @@ STATES: dict[str, t.Callable[[Request], Answer]] = {
     "described": described,
     "restored": restored,
     "proven": proven,
+    "reverted": reverted,
     "absent": absent,
 }

@@ -14,7 +14,8 @@ description:
   - The manifest holds size and SHA-256 of the dump, and per table the number of rows and a hash of their content, taken in the very
     transaction that was dumped. So a restored database can be proven equal to its source although the shop went on selling.
   - A dump is written under another name, read through from end to end, and only then given its name. A damaged one is found.
-  - A snapshot is restored into a new database, never over a live one. See M(mdlabs.ecommus.pg_swap) for putting it in its place.
+  - A snapshot is restored into a new database beside the live one. See M(mdlabs.ecommus.pg_swap) for putting it in its place.
+  - Where no database can be made beside it, O(state=reverted) restores into the live one, which takes as long as the restore does.
 author: [MD Labs (@mdlabs)]
 extends_documentation_fragment: [mdlabs.ecommus.attributes, mdlabs.ecommus.postgres, mdlabs.ecommus.journal]
 attributes:
@@ -26,7 +27,8 @@ attributes:
     details: Shows what would be created or removed.
   idempotent:
     support: partial
-    details: O(state=shipped) runs its program each time.
+    details: >-
+      O(state=shipped) runs its program each time. O(state=reverted) without O(keep) takes back what was written since it was run.
   action_group:
     membership: [mdlabs.ecommus.all, mdlabs.ecommus.postgres]
 options:
@@ -40,9 +42,11 @@ options:
       - V(restored) restores O(path) into the new database O(target_database) and compares the result with the manifest. A database of
         that name that already is an equal copy is left alone.
       - V(proven) is V(present) and then V(restored), so that the snapshot is proven to restore.
+      - V(reverted) makes the live database hold exactly what the snapshot O(path) holds, for where the role may not create databases or the
+        disk has no room for a copy. The shop must have been stopped. See the notes.
       - V(absent) removes the snapshot O(path) and the database O(target_database), whichever is given. The live database is refused.
     type: str
-    choices: [present, verified, encrypted, shipped, described, restored, proven, absent]
+    choices: [present, verified, encrypted, shipped, described, restored, proven, reverted, absent]
     default: present
   path:
     description: The dump, absolute, ending in C(.dump). Its directory is created with mode V(0700).
@@ -57,8 +61,8 @@ options:
     default: []
   identity_file:
     description:
-      - File with the private key for an encrypted snapshot. Needed for O(state=restored) only. It is decrypted through a pipe, so the dump
-        is never plain on the disk, and restored by one job.
+      - File with the private key for an encrypted snapshot. Needed for O(state=restored) and O(state=reverted) only. It is decrypted
+        through a pipe, so the dump is never plain on the disk, and restored by one job.
       - With O(state=verified), an encrypted snapshot is read to its end when this is given; else its size and SHA-256 are compared.
     type: path
   ship:
@@ -78,6 +82,14 @@ options:
       - Give the name under which M(mdlabs.ecommus.pg_swap) keeps the live database. A repeated run then does not restore
         again what was swapped in.
     type: str
+  keep:
+    description:
+      - With O(state=reverted), the snapshot that is made of the live database before anything in it is dropped, a path like O(path).
+      - It is made once. When something was written since, as after a first attempt that failed, it steps aside under a name with its time,
+        and another is made. A database that a killed run has emptied is not dumped.
+      - Its manifest says that the database was reverted. From then on nothing is changed any more, whatever is written into the database.
+      - The sequences are then set past what was given out until it was made, so that no number is given out twice.
+    type: path
   bin_dir:
     description:
       - Directory of C(pg_dump) and C(pg_restore). By default PATH and the places of Debian's and PostgreSQL's packages are searched
@@ -108,6 +120,14 @@ options:
     description: Seconds that C(pg_dump) or C(pg_restore) may take.
     type: float
     default: 3600
+notes:
+  - O(state=reverted) reads O(path) through, ends the other sessions of its role in the database, drops all that belongs to no extension and
+    the extensions that the snapshot does not know, and restores O(path) in a single transaction. Before the objects are dropped for good,
+    the server has taken the whole schema of the snapshot once. The database is whole or empty whenever this is killed; run it again then.
+  - It needs no right but those of the owner of all objects, and O(admin_url) plays no part. It is refused while nothing is lost when
+    objects belong to others, or when there are kinds that it does not take back, which are publications, subscriptions, event triggers,
+    foreign servers, languages, default privileges, and extensions with rows of their own.
+  - What a database is beside its objects, such as its settings and grants, is compared before, and it is refused when that differs.
 seealso:
   - module: mdlabs.ecommus.pg_swap
   - module: mdlabs.ecommus.pg_salvage
@@ -127,6 +147,13 @@ EXAMPLES = r"""
     admin_url: "{{ ecommus_database_admin_url }}"
     path: /var/backups/ecommus/pre-v1.4.0.dump
     target_database: ecommus_prod_before_v1_4_0
+
+- name: Go back to it where no copy could be made, while the shop is stopped
+  mdlabs.ecommus.pg_snapshot:
+    state: reverted
+    env_file: /opt/ecommus/.env
+    path: /var/backups/ecommus/pre-v1.4.0.dump
+    keep: /var/backups/ecommus/failed-v1.4.0.dump
 
 - name: Remove both when the rollback window has passed
   mdlabs.ecommus.pg_snapshot:
@@ -169,6 +196,7 @@ manifest:
     extensions: {description: Versions of the extensions., type: dict}
     facts: {description: 'Owner, encoding, locale, settings, grants, connection limit and comment of the database.', type: dict}
     fingerprint: {description: SHA-256 over RV(manifest.tables)., type: str}
+    reverted_to: {description: The snapshot to which the database was reverted after this one was made of it., type: str}
     copies:
       description: Per database that was restored from it, what tells without reading its rows whether somebody has written into it since.
       type: dict
@@ -181,6 +209,23 @@ restored:
     seconds: {description: How long restoring and proving took., type: float}
     rows: {description: Rows in all tables., type: int}
     warnings: {description: What differs without harm., type: list, elements: str}
+reverted:
+  description: What the live database became.
+  returned: state=reverted, and it was not so
+  type: dict
+  contains:
+    database: {description: Its name., type: str}
+    seconds: {description: 'How long it took, with the dump that is kept.', type: float}
+    rows: {description: Rows in all tables., type: int}
+    warnings: {description: What differs without harm., type: list, elements: str}
+kept:
+  description: The snapshot of what the live database was before.
+  returned: state=reverted with O(keep), not in check mode, and there was something to keep
+  type: str
+begun:
+  description: That objects of the live database were dropped before it failed, so that it is empty or is not what it should be.
+  returned: state=reverted, when it failed after that
+  type: bool
 server:
   description: The state of the server.
   returned: state=described
@@ -263,6 +308,7 @@ def main(module: AnsibleModule) -> dict[str, t.Any]:
             ship=given["ship"],
         ),
         unless_database=given["unless_database"] or "",
+        keep=given["keep"] or "",
         check=module.check_mode,
     )
     return states.STATES[given["state"]](request)
@@ -281,6 +327,7 @@ if __name__ == "__main__":
             "ship": {"type": "list", "elements": "str", "default": []},
             "target_database": {"type": "str"},
             "unless_database": {"type": "str"},
+            "keep": {"type": "path"},
             "bin_dir": {"type": "path"},
             "jobs": {"type": "int"},
             "compress": {"type": "str", "default": "auto"},
@@ -297,6 +344,7 @@ if __name__ == "__main__":
             ("state", "shipped", ["path", "ship"]),
             ("state", "restored", ["path", "target_database"]),
             ("state", "proven", ["path", "target_database"]),
+            ("state", "reverted", ["path"]),
             ("state", "absent", ["path", "target_database"], True),
         ],
     )

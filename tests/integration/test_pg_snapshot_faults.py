@@ -87,13 +87,15 @@ def test_a_full_disk_is_refused_before_and_survived_during(pg_database: Shop, tm
 
 SCRIPT = """
 import sys
-from ansible_collections.mdlabs.ecommus.plugins.module_utils import _restore, _snapshot
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _restore, _revert, _snapshot
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._postgres import Target
 what, url, path, *bin = sys.argv[1:]
 options = _snapshot.Options(path_prefix=bin)
 target = Target.from_url(url)
 if what == "create":
     _snapshot.create(target, path, options)
+elif what == "revert":
+    _revert.revert(target, _snapshot.load(path), path.replace("pre.dump", "failed.dump"), options)
 else:
     _restore.restore(target, target, path, "copy", 1, options)
 """
