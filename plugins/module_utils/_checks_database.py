@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
 
-from ansible_collections.mdlabs.ecommus.plugins.module_utils import _database, _postgres, _restore
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _database, _postgres, _restore, _revert
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pgtools import find_tools
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._preflight import WARNING, Finding, Subject, check
 
@@ -28,8 +30,32 @@ def database_reachable(subject: Subject) -> Finding:
 def database_rights(subject: Subject) -> Finding:
     with _database.maintenance(subject.database_admin) as connection:
         owner = _database.owner_of(connection, subject.database.database)
-        rights = _database.require_rights(connection, owner)
+        try:
+            rights = _database.require_rights(connection, owner)
+        except EcommusError as error:
+            return _without_standby(subject, error)
     return Finding(True, f"{rights['role']} has CREATEDB and is a member of the owner {owner}")
+
+
+def _without_standby(subject: Subject, why: EcommusError) -> Finding:
+    """No copy can be made beside the live database: no obstacle, when the snapshot can be restored in its place instead.
+
+    :raises EcommusError: when a copy is required, or it cannot.
+    """
+    if subject.standby == "required":
+        raise why
+    try:
+        _revert.require_possible(subject.database)
+    except EcommusError as error:
+        raise EcommusError(f"{why.message}; and without a copy beside it, {error.message}", f"{why.remedy}; or {error.remedy}") from None
+    return Finding(
+        False,
+        f"{why.message}; so there is no copy beside the live database: the snapshot is read through and checked, but not proven by a"
+        " restore, and a rollback of the data stops the services while it is restored in place, for how long is not known",
+        f"to have the copy, and the way back in a second: {why.remedy} (ecommus_database_admin_url, free disk space)",
+        WARNING,
+        {"standby": False},
+    )
 
 
 @check("No transaction stands in the way of a migration", "database")
@@ -64,12 +90,14 @@ def room_for_snapshot(subject: Subject) -> Finding:
             connection, "SELECT coalesce(sum(pg_table_size(oid)), 0)::bigint FROM pg_class WHERE relkind IN ('r', 'm')"
         )
     free = shutil.disk_usage(place).free
+    # Without a copy beside it the database is dumped once more before a rollback, and what is in it is kept so.
+    dumps = 1 if _has_standby(subject) else 2
     # A compressed dump was 12 to 14 % of a shop-like database of 2 GB; half leaves room for data that compresses badly.
-    dump = tables // 2
-    need = dump + 64 * MIB
-    found = f"{free // MIB} MiB free in {place}, up to {need // MIB} MiB needed for a dump of {tables // MIB} MiB of tables, 64 to spare"
+    need = dumps * tables // 2 + 64 * MIB
+    what = "a dump" if dumps == 1 else "two dumps"
+    found = f"{free // MIB} MiB free in {place}, up to {need // MIB} MiB needed for {what} of {tables // MIB} MiB of tables, 64 to spare"
     remedy = f"free space in {place}, or set ecommus_snapshot_dir to a larger disk"
-    return Finding(free > need, found, remedy, facts={"dump_bytes": dump})
+    return Finding(free > need, found, remedy, facts={"dump_bytes": tables // 2})
 
 
 @check("The server's disk has room for a copy of the database", "disk", "database")
@@ -78,9 +106,20 @@ def room_for_copy(subject: Subject) -> Finding:
     with _database.maintenance(subject.database_admin) as connection:
         state = _database.state(connection, name)
     size = next((one["bytes"] for one in state["databases"] if one["name"] == name), None)
-    if size is None or not _restore.require_room(subject.database_admin, state["data_directory"], size):
+    try:
+        seen = size is not None and _restore.require_room(subject.database_admin, state["data_directory"], size)
+    except EcommusError as error:
+        return _without_standby(subject, error)
+    if size is None or not seen:
         return Finding(True, "not seen from here: the server is elsewhere, or hides its directory from this role")
     return Finding(True, f"a copy of {size // MIB} MiB fits in {state['data_directory']}")
+
+
+def _has_standby(subject: Subject) -> bool:
+    """Whether a copy can be made beside the live database; what stops the upgrade is said by the checks of that."""
+    with contextlib.suppress(EcommusError):
+        return all(finding.facts.get("standby", True) for finding in (database_rights(subject), room_for_copy(subject)))
+    return True
 
 
 @check("The server's clock agrees with the host's", "host", severity=WARNING)

@@ -42,6 +42,7 @@ class Subject:
     env_required: t.Sequence[str] = ()
     database_url_key: str = "DATABASE_URL"
     database_admin_url: str = dataclasses.field(default="", repr=False)
+    standby: str = "preferred"
     pg_bin_dir: str = ""
     snapshot_dir: str = ""
     snapshot_recipients: t.Sequence[str] = ()
@@ -214,6 +215,11 @@ def _result(one: Check, subject: Subject, waiver: Waiver | None) -> dict[str, t.
 def stopping(results: t.Iterable[t.Mapping[str, t.Any]]) -> list[t.Mapping[str, t.Any]]:
     """The results that forbid to go on."""
     return [result for result in results if not result["ok"] and result["severity"] == ERROR]
+
+
+def has_standby(results: t.Iterable[t.Mapping[str, t.Any]]) -> bool:
+    """Whether a copy of the database can be made beside the live one, by what the checks found."""
+    return all(result.get("facts", {}).get("standby", True) for result in results)
 
 
 def refusal(results: t.Sequence[t.Mapping[str, t.Any]]) -> EcommusError:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import glob
 import os
 import shutil
 import stat
@@ -149,16 +150,27 @@ def look(install: Install, runs: t.Sequence[Run], errors: list[dict[str, t.Any]]
     snapshots = {
         path: found for path in (_retention.snapshot_of(run, install.snapshot_dir) for run in runs) if (found := _snapshot_at(path))
     }
+    failed = {path: found for run in runs for path in _failed_dumps(run) if (found := _snapshot_at(path))}
     backups = [_retention.environment_of(run, install.paths.base) for run in runs]
     evidence = Journal(install.state_dir).evidence("")
     return Found(
         live_databases=frozenset([install.target.database, install.admin.database, *_SERVER_DATABASES]),
         releases=[_release_at(path, os.path.realpath(path) in live) for path in _directories(install.paths.releases)],
         snapshots={path: stored for path, stored in snapshots.items() if stored is not None},
+        failed_dumps=failed,
         environments={path: Stored(size(path)) for path in backups if os.path.isfile(path)},
         evidence={os.path.basename(path): Stored(size(path)) for path in _directories(evidence)},
         databases=databases,
     )
+
+
+def _failed_dumps(run: Run) -> list[str]:
+    """Where what failed is dumped, and where older dumps of it stepped aside; see :func:`_revert.revert`."""
+    path = _retention.failed_dump_of(run)
+    if not path:
+        return []
+    stem = path[: -len(_snapshot.SUFFIX)]
+    return [path, *(found[: -len(".manifest.json")] + _snapshot.SUFFIX for found in glob.glob(f"{glob.escape(stem)}.*.manifest.json"))]
 
 
 def _databases(install: Install) -> dict[str, _retention.Database]:

@@ -71,6 +71,12 @@ def manual_steps(run: t.Mapping[str, t.Any]) -> list[str]:
     steps = [str(step) for step in facts.get("notes", {}).get("manual_steps", [])] if run.get("outcome") == SUCCEEDED else []
     if "maintenance" in facts and not facts["maintenance"]:
         steps.append("Acknowledge the maintenance window in the super-admin (settings, maintenance window), if you opened it.")
+    if facts.get("kept_dump"):
+        steps.append(
+            f"What was in the database before it was reverted is in {facts['kept_dump']}, with what customers wrote since the snapshot."
+            " Restore it beside the database with a role that may create databases (pg_snapshot, state=restored, admin_url). Then carry"
+            " over what is missing with pg_salvage: failed_database is that copy, path is left out, and mode=report comes first."
+        )
     return steps
 
 

@@ -17,6 +17,7 @@ import typing as t
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._journal import INTERRUPTED, OPEN, ROLLBACK_FAILED, SUCCEEDED, Run
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._release import REMOVED
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._restore import PARTIAL
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._snapshot import SUFFIX
 
 RELEASE, SNAPSHOT, DATABASE, ENVIRONMENT, EVIDENCE = "release", "snapshot", "database", "environment backup", "evidence"
 LIVE = "it is live"
@@ -72,7 +73,7 @@ class Database:
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """What there is. Snapshots and environment backups by path, evidence by run id, databases by name.
+    """What there is. Snapshots, dumps of what failed and environment backups by path, evidence by run id, databases by name.
 
     :param live_databases: the shop's own one and those that belong to the server.
     """
@@ -83,6 +84,7 @@ class Found:
     environments: t.Mapping[str, Stored] = dataclasses.field(default_factory=dict)
     evidence: t.Mapping[str, Stored] = dataclasses.field(default_factory=dict)
     databases: t.Mapping[str, Database] = dataclasses.field(default_factory=dict)
+    failed_dumps: t.Mapping[str, Stored] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +104,11 @@ class Verdict:
 def snapshot_of(run: Run, snapshot_dir: str) -> str:
     """Where the snapshot of *run* lies, or would; a run that was killed may not have come to writing it down."""
     return str((run["facts"].get("snapshot") or {}).get("path") or os.path.join(snapshot_dir, f"{run['id']}.dump"))
+
+
+def failed_dump_of(run: Run) -> str:
+    """Where what failed would be dumped before the snapshot of *run* is restored in place; empty where names are exchanged instead."""
+    return str(run["facts"].get("failed_dump") or "")
 
 
 def environment_of(run: Run, base: str) -> str:
@@ -182,6 +189,7 @@ def plan(history: History, found: Found, snapshot_dir: str, base: str) -> list[V
     return [
         *(_release(history, release) for release in found.releases),
         *_snapshots(history, found, snapshot_dir),
+        *_failed_dumps(history, found),
         *_environments(history, found, base),
         *_databases(history, found),
         *_evidence(history, found),
@@ -235,6 +243,14 @@ def _snapshots(history: History, found: Found, snapshot_dir: str) -> t.Iterator[
             *map(history.within_window, runs),
             "" if runs else "no run names it",
         ]
+        yield _verdict(SNAPSHOT, path, stored.bytes, reasons, "its window has ended")
+
+
+def _failed_dumps(history: History, found: Found) -> t.Iterator[Verdict]:
+    """They hold what customers wrote, as the databases do that a swap keeps. One that stepped aside has a longer name."""
+    for path, stored in found.failed_dumps.items():
+        runs = [run for run in history.runs if failed_dump_of(run) and path.startswith(failed_dump_of(run)[: -len(SUFFIX)] + ".")]
+        reasons = [*map(history.holds, runs), *map(history.within_window, runs), "" if runs else "no run names it"]
         yield _verdict(SNAPSHOT, path, stored.bytes, reasons, "its window has ended")
 
 

@@ -91,6 +91,13 @@ options:
     description: Address of the role that creates databases, where it is not the shop's own.
     type: str
     default: ""
+  standby:
+    description:
+      - Whether a copy of the database must be made beside the live one. With V(preferred), a role or a disk that does not allow it is a
+        warning, as long as the snapshot can be restored in place.
+    type: str
+    choices: [preferred, required]
+    default: preferred
   bin_dir:
     description: Where the programs of PostgreSQL are.
     type: path
@@ -233,6 +240,7 @@ found:
     workers: {description: "Whether the workers work, as RV(mdlabs.ecommus.workers_info#module:workers).", type: dict}
     plugins: {description: "The plugin list, as RV(mdlabs.ecommus.plugin_inventory#module:raw).", type: str}
     plugin_count: {description: How many there are., type: int}
+    standby: {description: Whether a copy of the database can be made beside the live one., type: bool}
 pending_migrations:
   description:
     - The migrations that the release brings and the database lacks, in the order in which they will be applied.
@@ -273,8 +281,9 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._install_options im
 
 PASSED_ON = (
     "layout", "version", "commit", "services", "workers_mode", "workers_process", "workers_stop_timeout", "resolve", "ca_path",
-    "env_file", "env_given", "env_required", "database_url_key", "snapshot_dir", "snapshot_recipients", "snapshot_ship", "pm2_home",
-    "path_prefix", "npm_token", "shared_paths", "backup_dir", "backup_max_age_hours", "backup_cron_file", "backup_margin_minutes",
+    "env_file", "env_given", "env_required", "database_url_key", "standby", "snapshot_dir", "snapshot_recipients", "snapshot_ship",
+    "pm2_home", "path_prefix", "npm_token", "shared_paths", "backup_dir", "backup_max_age_hours", "backup_cron_file",
+    "backup_margin_minutes",
 )  # fmt: skip
 
 
@@ -294,7 +303,7 @@ def main(module: AnsibleModule) -> dict[str, t.Any]:
     return {
         "changed": False,
         "ok": not stopped,
-        **({} if stopped else {"found": _installed.observe(subject)}),
+        **({} if stopped else {"found": {**_installed.observe(subject), "standby": _preflight.has_standby(results)}}),
         "checks": results,
         "database": subject.database.database,
         "pending_migrations": [name for result in results for name in result.get("facts", {}).get("pending_migrations", [])],
@@ -320,6 +329,7 @@ if __name__ == "__main__":
             "env_required": {"type": "list", "elements": "str", "default": []},
             "database_url_key": {"type": "str", "default": "DATABASE_URL", "no_log": False},
             "admin_url": {"type": "str", "default": "", "no_log": True},
+            "standby": {"type": "str", "choices": ["preferred", "required"], "default": "preferred"},
             "bin_dir": {"type": "path", "default": ""},
             "snapshot_dir": {"type": "path", "default": "/backup"},
             "snapshot_recipients": {"type": "list", "elements": "str", "default": []},

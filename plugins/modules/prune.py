@@ -10,12 +10,14 @@ module: prune
 short_description: Remove what upgrades and rollbacks left behind and nobody goes back to
 version_added: 0.1.0
 description:
-  - Judges releases, snapshots, standby and kept databases, backups of the environment file and evidence of runs by the journal.
+  - Judges releases, snapshots, dumps of what failed, standby and kept databases, backups of the environment file and evidence of runs by
+    the journal.
   - Always kept are the live release, the one before the last upgrade, releases that a process runs from, the last good snapshot, the
     live database, databases with sessions in them, and everything of a run that is open.
   - Everything of a run that was interrupted, or whose way back failed, is kept until a later run succeeded or it was acknowledged.
-  - The standby database of an upgrade goes at once when a later upgrade succeeded. The last one's, kept databases, snapshots, backups and
-    other releases go O(rollback_window_days) after the run that made them, or after the one that undid it, has ended.
+  - The standby database of an upgrade goes at once when a later upgrade succeeded. The last one's, kept databases, dumps of what failed,
+    snapshots, backups and other releases go O(rollback_window_days) after the run that made them, or after the one that undid it, has
+    ended.
   - A database, a snapshot or a backup is ours only when the journal names its run; others are not looked at. Review files of a rollback
     stay, since they hold what customers wrote.
   - Each thing is judged once more right before it is removed, so the module may run while an upgrade begins.

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import postgres_cluster
@@ -19,7 +20,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils import (
     _git,
     _layout,
 )
-from ansible_collections.mdlabs.ecommus.plugins.module_utils._preflight import CHECKS, Subject, _result
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._preflight import CHECKS, Subject, _result, has_standby
 
 PLUGIN = '{"name": "@ecommus-plugin/reviews", "version": "1.0.0", "ecommus": {"kind": "plugin"}}'
 LOCK = '{"packages": {"node_modules/@ecommus-plugin/efactura-ro": {"version": "1.3.0"}}}'
@@ -126,8 +127,9 @@ def test_room_for_copy(subject: Subject, pg_database: postgres_cluster.Shop, mon
         assert "a copy of" in _checks_database.room_for_copy(subject).found
         monkeypatch.setattr("shutil.disk_usage", lambda _path: (10**12, 10**12, 1))
         monkeypatch.setattr(os, "statvfs", lambda _path: os.statvfs_result((4096, 4096, 10**6, 1, 1, 1, 1, 1, 0, 255)))
-        result = _result(CHECKS["room_for_copy"], subject, None)
-        assert (result["ok"], result["severity"]) == (False, "error")
+        for standby, severity in (("required", "error"), ("preferred", "warning")):
+            result = _result(CHECKS["room_for_copy"], dataclasses.replace(subject, standby=standby), None)
+            assert (result["ok"], result["severity"]) == (False, severity)
     finally:
         with pg_database.cluster.connect() as connection:
             connection.execute("REVOKE pg_read_all_settings FROM owner")
@@ -194,3 +196,33 @@ def test_keys_that_the_shop_goes_without_are_named(subject: Subject, monkeypatch
     given = dataclasses.replace(subject, env_given=["SIZE"])
     result = _result(CHECKS["environment_keys_absent"], given, None)
     assert (result["ok"], result["severity"], result["found"]) == (False, "warning", "absent: COLOUR")
+
+
+@pytest.fixture
+def alone(subject: Subject, pg_database: postgres_cluster.Shop) -> Iterator[Subject]:
+    """The role may not create databases."""
+    with pg_database.cluster.connect() as connection:
+        connection.execute("ALTER ROLE owner NOCREATEDB")
+    yield subject
+    with pg_database.cluster.connect() as connection:
+        connection.execute("ALTER ROLE owner CREATEDB")
+
+
+def test_without_a_copy_it_is_said_and_two_dumps_are_asked_for(alone: Subject) -> None:
+    result = _result(CHECKS["database_rights"], alone, None)
+    assert (result["ok"], result["severity"], result["facts"]) == (False, "warning", {"standby": False})
+    assert "has no CREATEDB" in result["found"] and "stops the services" in result["found"]
+    assert "ecommus_database_admin_url" in result["remedy"]
+    assert not has_standby([result])
+    assert "for two dumps of" in _result(CHECKS["room_for_snapshot"], alone, None)["found"]
+    required = _result(CHECKS["database_rights"], dataclasses.replace(alone, standby="required"), None)
+    assert (required["ok"], required["severity"], has_standby([required])) == (False, "error", True)
+
+
+def test_without_a_copy_what_could_not_be_restored_in_place_stops(alone: Subject, pg_database: postgres_cluster.Shop) -> None:
+    with pg_database.cluster.connect(pg_database.database) as connection:
+        connection.execute("CREATE PUBLICATION news FOR ALL TABLES; CREATE TABLE of_root ()")
+    result = _result(CHECKS["database_rights"], alone, None)
+    assert (result["ok"], result["severity"]) == (False, "error")
+    assert "has no CREATEDB" in result["found"] and "table public.of_root of postgres" in result["found"]
+    assert "publication news" in result["found"]

@@ -97,6 +97,13 @@ def test_a_snapshot_that_is_not_encrypted_is_named_by_its_path() -> None:
     assert build(run(facts={"snapshot": {"path": "/b/x.dump"}}))["snapshot"] == "/b/x.dump"
 
 
+@pytest.mark.parametrize("outcome", ["succeeded", "rolled_back"])
+def test_a_dump_that_was_kept_leaves_something_to_do(outcome: str) -> None:
+    (step,) = build(run(outcome=outcome, facts={"kept_dump": "/b/x.failed.dump"}))["manual_steps"]
+    assert "/b/x.failed.dump" in step and "pg_snapshot, state=restored" in step and "pg_salvage" in step
+    assert build(run(facts={"kept_dump": ""}))["manual_steps"] == []
+
+
 def test_problem_and_remedy_are_told_apart() -> None:
     report = build(run(outcome="rolled_back"), "it broke | here. Remedy: mend it | or not")
     assert (report["problem"], report["remedy"], report["outcome"]) == ("it broke | here", "mend it | or not", "failed")

@@ -248,6 +248,26 @@ def test_a_damaged_snapshot_is_not_the_last_good_one() -> None:
     assert [name for kind, name in kept(runs, found) if kind == "snapshot"] == ["/s/A.dump"]
 
 
+@pytest.mark.parametrize(
+    ("runs", "stays"),
+    [
+        ([OLD_B], False),
+        ([B], True),
+        ([OLD_B, BACK], True),  # the window of what the rollback kept begins with it
+        ([OLD_B, run("R", "succeeded", 7.5, 3, 2, undoes="B")], False),
+        ([OLD_B, run("R", "rollback_failed", 90, 3, 2, undoes="B")], True),
+        ([OLD_B, run("R", "open", 90, 3, 2, undoes="B")], True),
+    ],
+)
+def test_dumps_of_what_failed_stay_as_long_as_a_kept_database_would(runs: list[dict[str, Any]], stays: bool) -> None:
+    runs = [{**runs[0], "facts": {**runs[0]["facts"], "failed_dump": "/s/B.failed.dump"}}, *runs[1:]]
+    dumps = {"/s/B.failed.dump": Stored(1), "/s/B.failed.20261120.dump": Stored(1), "/s/BB.failed.dump": Stored(1)}
+    there = kept(runs, everything(runs, 3, failed_dumps=dumps))
+    assert [("snapshot", path) in there for path in dumps] == [stays, stays, True]
+    assert there["snapshot", "/s/BB.failed.dump"] == "no run names it"
+    assert ("snapshot", "/s/B.dump") in there, "it is no snapshot to go back to, and takes no place of one"
+
+
 def test_evidence_of_the_newest_runs_and_of_the_last_upgrade_stays() -> None:
     runs = [A, *(run(f"F{n}", "failed", 20 - n, 2, 3) for n in range(4))]
     found = everything(runs, 2)
