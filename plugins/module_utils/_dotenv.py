@@ -160,6 +160,19 @@ def with_values(text: str, values: t.Mapping[str, str]) -> str:
     return result
 
 
+def without(text: str, keys: t.Collection[str]) -> str:
+    """*text* without the lines that assign *keys*.
+
+    :raises EcommusError: when other keys would read differently then.
+    """
+    found = entries(text)
+    result = text
+    for entry in reversed([entry for entry in found if entry.key in keys]):
+        result = result[: text.rfind("\n", 0, entry.start) + 1] + result[_find(text, "\n", entry.end, len(text)) + 1 :]
+    _check(result, {entry.key: entry.value for entry in found if entry.key not in keys})
+    return result
+
+
 def _check(text: str, expected: t.Mapping[str, str]) -> None:
     found = parse(text)
     wrong = sorted(key for key in {*found, *expected} if found.get(key) != expected.get(key))

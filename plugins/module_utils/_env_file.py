@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
+import json
 import os
 import tempfile
 import time
@@ -48,12 +50,16 @@ def update(path: str, values: t.Mapping[str, str], *, only_missing: bool = False
     if not check:
         if not os.path.exists(backup):
             _replace(backup, text, like=path)
+        _replace(_note_of(backup), json.dumps(_noted(backup, text, after, change.added)), like=path)
         _replace(path, after, like=path)
     return dataclasses.replace(change, backup=backup)
 
 
 def restore(path: str, backup: str, *, missing_ok: bool = False, check: bool = False) -> Change:
-    """Put the content of *backup* back into the file *path*; the backup stays.
+    """Take the update that made *backup* out of the file *path* again; the backup stays.
+
+    Where nothing else was changed since, the content of *backup* comes back whole. Else only what was added goes: a value that
+    was rotated since must not come back.
 
     :param missing_ok: where there is no backup, *path* was never changed and is left alone.
     """
@@ -62,10 +68,53 @@ def restore(path: str, backup: str, *, missing_ok: bool = False, check: bool = F
         return Change(changed=False, keys_before=keys, keys_after=keys)
     content = _dotenv.load(backup)
     current = _dotenv.load(path) if os.path.exists(path) else None
-    change = _difference(_dotenv.parse(current or ""), _dotenv.parse(content), changed=content != current)
+    if current is None or _read_note(backup).get("sha256") == _digest(current):
+        after = content
+    else:
+        after = _dotenv.without(current, _added(backup, current))
+    change = _difference(_dotenv.parse(current or ""), _dotenv.parse(after), changed=after != current)
     if change.changed and not check:
-        _replace(path, content, like=backup if current is None else path)
+        _replace(path, after, like=backup if current is None else path)
     return dataclasses.replace(change, backup=backup)
+
+
+def forget(backup: str) -> None:
+    """Remove *backup* and what is known about it."""
+    for name in (backup, _note_of(backup)):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+
+
+def _note_of(backup: str) -> str:
+    return f"{backup}.json"
+
+
+def _read_note(backup: str) -> dict[str, t.Any]:
+    """What was noted beside *backup*; empty where an older version of the collection made it."""
+    try:
+        note = json.loads(_dotenv.load(_note_of(backup)))
+    except (EcommusError, ValueError):
+        return {}
+    return note if isinstance(note, dict) else {}
+
+
+def _noted(backup: str, text: str, after: str, added: t.Sequence[str]) -> dict[str, t.Any]:
+    """What is noted when *text* becomes *after*: the keys that were added since *backup*, and the file as it was written.
+
+    Somebody else may have changed the file between two attempts: then no content is known that is ours alone.
+    """
+    ours = text == _dotenv.load(backup) or _digest(text) == _read_note(backup).get("sha256")
+    return {"added": list(dict.fromkeys([*_added(backup, text), *added])), "sha256": _digest(after) if ours else None}
+
+
+def _added(backup: str, text: str) -> list[str]:
+    """The keys that the update added; without a note of it, those of *text* that *backup* lacks."""
+    note, before = _read_note(backup), _dotenv.read(backup)
+    return list(note["added"]) if "added" in note else [key for key in _dotenv.parse(text) if key not in before]
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _difference(before: t.Mapping[str, str], after: t.Mapping[str, str], *, changed: bool) -> Change:

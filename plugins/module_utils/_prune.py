@@ -19,7 +19,16 @@ import stat
 import typing as t
 
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _database as database
-from ansible_collections.mdlabs.ecommus.plugins.module_utils import _files, _git, _layout, _process, _release, _retention, _snapshot
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import (
+    _env_file,
+    _files,
+    _git,
+    _layout,
+    _process,
+    _release,
+    _retention,
+    _snapshot,
+)
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._journal import Journal, Run
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._layout import Paths
@@ -130,7 +139,7 @@ def _make_unusable(install: Install, verdict: Verdict) -> str | None:
     if verdict.kind == _retention.SNAPSHOT:
         _snapshot.remove(verdict.name)
     elif verdict.kind == _retention.ENVIRONMENT:
-        os.unlink(verdict.name)
+        _env_file.forget(verdict.name)
     elif verdict.kind == _retention.EVIDENCE:
         shutil.rmtree(Journal(install.state_dir).evidence(verdict.name))
     else:

@@ -33,7 +33,9 @@ options:
   state:
     description:
       - V(present) sets O(values).
-      - V(restored) puts the content of O(backup) back.
+      - V(restored) takes out what the update that made O(backup) put in. Where nothing else was changed since, the content of O(backup)
+        comes back byte for byte. Else only the variables that the update added go, and every other one stays as it is now, also one
+        that the update gave another value. So a password that was changed since is not undone.
       - V(described) reads the names of the variables.
     type: str
     choices: [present, restored, described]
@@ -50,6 +52,8 @@ options:
   backup:
     description:
       - Where the former content is kept, with the same mode and owner; required with O(state=restored).
+      - The names of the added variables, and a checksum of the file as it was written, are kept beside it in a file that ends in C(.json).
+        Without that, as when an older version made the backup, those that are not in O(backup) count as added.
       - Defaults to a new name beside the file.
       - A backup that exists is not overwritten, so that a run that is tried again keeps what the first attempt found.
     type: path

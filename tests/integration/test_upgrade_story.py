@@ -78,6 +78,9 @@ class Story:
         before = {name: (shopstate.identity(lab.shop(name)), _journal(lab, name)) for name in ("aurora", "cedar")}
         self.back_checked = play("rollback", runs / "back-check", check=True, limit="aurora,cedar")
         self.back_check_touched = {name: (shopstate.identity(lab.shop(name)), _journal(lab, name)) for name in before} != before
+        for name in SHOPS:
+            with (lab.shop(name).root / ".env").open("a") as env:
+                env.write("CHANGED_SINCE=rotated\n")
         # Two shops go back to exactly the snapshot; the third keeps what customers ordered since.
         self.back = play("rollback", runs / "back", limit="boreal,cedar", ecommus_salvage="off")
         self.back_with_orders = play("rollback", runs / "back-with-orders", limit="aurora")
@@ -229,8 +232,10 @@ def test_rollback_keeps_the_failed_database_with_its_orders(story: Story, name: 
 
 
 @pytest.mark.parametrize("name", SHOPS)
-def test_rollback_takes_the_new_environment_key_out_again(story: Story, name: str) -> None:
-    assert "CHECKOUT_SESSION_SECRET" not in (story.lab.shop(name).root / ".env").read_text()
+def test_rollback_takes_the_new_environment_key_out_again_and_nothing_else(story: Story, name: str) -> None:
+    left = (story.lab.shop(name).root / ".env").read_text()
+    assert "CHECKOUT_SESSION_SECRET" not in left
+    assert "CHANGED_SINCE=rotated" in left
 
 
 def test_a_second_rollback_changes_nothing(story: Story) -> None:

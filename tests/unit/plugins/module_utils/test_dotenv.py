@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.mdlabs.ecommus.plugins.module_utils._dotenv import entries, parse, read, secrets, with_values
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._dotenv import entries, parse, read, secrets, with_values, without
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -154,3 +154,23 @@ def test_secrets() -> None:
         "NODE_ENV": "production",
     }
     assert set(secrets(variables)) == {variables["DATABASE_URL"], "p%40ss", "p@ss", "signs-tokens", "npm-token"}
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        ("A=1\nX=2\nB=3\n", "A=1\nB=3\n"),
+        ("X=2", ""),
+        ("A=1\r\nexport X = 'two\r\nlines' # why\r\nB=3", "A=1\r\nB=3"),
+        ("X=1\nA=1\nX=\n\n# end\n", "A=1\n\n# end\n"),
+        ("# X=0\nA=X=1\n", "# X=0\nA=X=1\n"),
+    ],
+)
+def test_a_variable_is_taken_out_with_its_line(text: str, after: str) -> None:
+    assert without(text, ["X"]) == after
+
+
+def test_a_variable_that_holds_another_one_in_is_not_taken_out() -> None:
+    """Node skips the line end behind an empty value with blanks: X's value is on the line after."""
+    with pytest.raises(EcommusError, match="cannot be changed safely: B, X"):
+        without("X= \nA=1\nB=2\n", ["X"])

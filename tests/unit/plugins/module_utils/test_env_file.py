@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import re
 from pathlib import Path
@@ -51,7 +52,81 @@ def test_update_and_restore(env: Path) -> None:
     assert env.is_symlink()
     assert env.read_bytes() == CONTENT
     assert not _env_file.restore(str(env), str(backup)).changed
-    assert sorted(p.name for p in env.resolve().parent.iterdir()) == [".env", backup.name], "nothing temporary is left"
+    names = [".env", backup.name, f"{backup.name}.json"]
+    assert sorted(p.name for p in env.resolve().parent.iterdir()) == names, "nothing temporary is left"
+
+
+def later(env: Path, old: bytes, new: bytes) -> None:
+    """What an operator does to the file, days after the update."""
+    content = env.read_bytes()
+    assert old in content
+    env.resolve().write_bytes(content.replace(old, new))
+
+
+def test_what_was_changed_since_stays_and_only_what_was_added_goes(env: Path, tmp_path: Path) -> None:
+    backup = str(tmp_path / "before")
+    _env_file.update(str(env), {"C": "new", "D": "two\nlines"}, only_missing=True, backup=backup)
+    later(env, b"A=one", b"A=rotated # 2026")
+    later(env, b"C=new", b"E=added by hand\r\nC=new")
+    predicted = _env_file.restore(str(env), backup, check=True)
+    assert (predicted.changed, predicted.added, predicted.updated, predicted.removed) == (True, (), (), ("C", "D"))
+    assert (predicted.keys_before, predicted.keys_after) == (("A", "B", "E", "C", "D"), ("A", "B", "E"))
+    assert b"C=new" in env.read_bytes()
+    assert _env_file.restore(str(env), backup) == predicted
+    assert env.read_bytes() == b"# shop\r\nA=rotated # 2026\r\nB='t\xff o'\r\nE=added by hand\r\n"
+    assert (env.is_symlink(), env.stat().st_mode & 0o7777) == (True, 0o640)
+    assert not _env_file.restore(str(env), backup).changed
+
+
+def test_a_value_that_was_updated_stays_when_the_file_was_changed_since(env: Path, tmp_path: Path) -> None:
+    backup = str(tmp_path / "before")
+    _env_file.update(str(env), {"A": "updated", "C": "new"}, backup=backup)
+    later(env, b"B=", b"# rotated\r\nB=")
+    assert _env_file.restore(str(env), backup).removed == ("C",)
+    assert env.read_bytes() == b"# shop\r\nA=updated\r\n# rotated\r\nB='t\xff o'\r\n"
+
+
+def test_what_somebody_else_added_stays(env: Path, tmp_path: Path) -> None:
+    backup = str(tmp_path / "before")
+    _env_file.update(str(env), {"A": "updated"}, backup=backup)
+    later(env, b"B=", b"E=added by hand\r\nB=")
+    assert not _env_file.restore(str(env), backup).changed
+
+
+def test_a_retry_knows_what_the_attempts_before_added(env: Path, tmp_path: Path) -> None:
+    backup = str(tmp_path / "before")
+    _env_file.update(str(env), {"C": "1"}, backup=backup)
+    _env_file.update(str(env), {"C": "1", "D": "2"}, backup=backup)
+    assert _env_file.restore(str(env), backup, check=True).removed == ("C", "D")
+    later(env, b"A=one", b"A=rotated")
+    _env_file.update(str(env), {"F": "3"}, backup=backup)
+    assert _env_file.restore(str(env), backup).removed == ("C", "D", "F")
+    assert env.read_bytes() == b"# shop\r\nA=rotated\r\nB='t\xff o'\r\n"
+
+
+def test_a_backup_without_a_note_removes_what_it_lacks_and_keeps_what_differs(env: Path, tmp_path: Path) -> None:
+    """An older version of the collection made the backup only."""
+    backup = tmp_path / "before"
+    _env_file.update(str(env), {"A": "updated", "C": "new"}, backup=str(backup))
+    Path(f"{backup}.json").unlink()
+    back = _env_file.restore(str(env), str(backup))
+    assert (back.updated, back.removed) == ((), ("C",))
+    assert env.read_bytes() == b"# shop\r\nA=updated\r\nB='t\xff o'\r\n"
+
+
+def test_the_note_tells_no_value_and_goes_with_its_backup(env: Path, tmp_path: Path) -> None:
+    backup = tmp_path / "before"
+    _env_file.update(str(env), {"C": "s3cret"}, backup=str(backup))
+    note = Path(f"{backup}.json")
+    assert (json.loads(note.read_text())["added"], note.stat().st_mode & 0o7777) == (["C"], 0o640)
+    assert "s3cret" not in note.read_text()
+    note.write_text("{")
+    assert _env_file.restore(str(env), str(backup)).removed == ("C",)
+    _env_file.forget(str(backup))
+    assert list(tmp_path.glob("before*")) == []
+    backup.touch()
+    _env_file.forget(str(backup))
+    assert list(tmp_path.glob("before*")) == []
 
 
 def test_only_missing(env: Path) -> None:
