@@ -13,7 +13,7 @@ import time
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _database, _postgres, _restore, _revert
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pgtools import find_tools
-from ansible_collections.mdlabs.ecommus.plugins.module_utils._preflight import WARNING, Finding, Subject, check
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._preflight import WARNING, Finding, Need, Subject, check
 
 MIB = 1024 * 1024
 
@@ -97,7 +97,7 @@ def room_for_snapshot(subject: Subject) -> Finding:
     what = "a dump" if dumps == 1 else "two dumps"
     found = f"{free // MIB} MiB free in {place}, up to {need // MIB} MiB needed for {what} of {tables // MIB} MiB of tables, 64 to spare"
     remedy = f"free space in {place}, or set ecommus_snapshot_dir to a larger disk"
-    return Finding(free > need, found, remedy, facts={"dump_bytes": tables // 2})
+    return Finding(free > need, found, remedy, facts={"dump_bytes": tables // 2}, needs=(Need("the snapshot", place, need),))
 
 
 @check("The server's disk has room for a copy of the database", "disk", "database")
@@ -112,7 +112,8 @@ def room_for_copy(subject: Subject) -> Finding:
         return _without_standby(subject, error)
     if size is None or not seen:
         return Finding(True, "not seen from here: the server is elsewhere, or hides its directory from this role")
-    return Finding(True, f"a copy of {size // MIB} MiB fits in {state['data_directory']}")
+    needs = (Need("a copy of the database", state["data_directory"], _restore.copy_bytes(size)),)
+    return Finding(True, f"a copy of {size // MIB} MiB fits in {state['data_directory']}", needs=needs)
 
 
 def _has_standby(subject: Subject) -> bool:

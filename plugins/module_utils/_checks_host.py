@@ -12,7 +12,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils import _dotenv, _gi
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._command import clean_environment, run
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._expect import Expectation
-from ansible_collections.mdlabs.ecommus.plugins.module_utils._preflight import WARNING, Finding, Subject, check
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._preflight import WARNING, Finding, Need, Subject, check
 
 MIB = 1024 * 1024
 
@@ -107,10 +107,11 @@ def programs_there(subject: Subject) -> Finding:
 def room_for_release(subject: Subject) -> Finding:
     place = subject.paths.base if os.path.isdir(subject.paths.base) else os.path.dirname(subject.paths.base)
     free = shutil.disk_usage(place).free
-    need = _size_of(subject.live)  # in place too: the packages before are kept for the way back
+    need = subject.live_bytes  # in place too: the packages before are kept for the way back
     found = f"{free // MIB} MiB free in {place}, about {need // MIB} MiB needed (the size of the live release)"
     remedy = f"free space in {place}; playbooks/prune.yml removes old releases"
-    return Finding(free > need * 1.1, found, remedy, facts={"release_bytes": need})
+    needs = (Need("the release", place, int(need * 1.1)),)
+    return Finding(free > need * 1.1, found, remedy, facts={"release_bytes": need}, needs=needs)
 
 
 @check("The environment file has every key that the release needs", "configuration")
@@ -152,20 +153,3 @@ def _program_version(subject: Subject, program: str) -> str:
     if result.code != 0:
         raise EcommusError(f"{program} --version fails: {result.tail(2)}", f"repair {program}")
     return result.output.strip().lstrip("v")
-
-
-def _size_of(directory: str) -> int:
-    """Bytes on disk below *directory*, hard links counted once, links not followed."""
-    seen: set[tuple[int, int]] = set()
-    total = 0
-    stack = [directory]
-    while stack:
-        with os.scandir(stack.pop()) as entries:
-            for entry in entries:
-                status = entry.stat(follow_symlinks=False)
-                if entry.is_dir(follow_symlinks=False):
-                    stack.append(entry.path)
-                elif (status.st_dev, status.st_ino) not in seen:
-                    seen.add((status.st_dev, status.st_ino))
-                    total += status.st_blocks * 512
-    return total

@@ -123,3 +123,20 @@ def exchange(first: str, second: str) -> None:
             "keep ecommus_layout: in_place, or move the install to ext4, xfs, btrfs or tmpfs",
         )
     raise EcommusError(f"cannot exchange {first} and {second}: {reason}", "check that the user of the play owns both directories")
+
+
+def size_below(directory: str) -> int:
+    """Bytes on disk below *directory*, hard links counted once, links not followed."""
+    seen: set[tuple[int, int]] = set()
+    total = 0
+    stack = [directory]
+    while stack:
+        with os.scandir(stack.pop()) as entries:
+            for entry in entries:
+                status = entry.stat(follow_symlinks=False)
+                if entry.is_dir(follow_symlinks=False):
+                    stack.append(entry.path)
+                elif (status.st_dev, status.st_ino) not in seen:
+                    seen.add((status.st_dev, status.st_ino))
+                    total += status.st_blocks * 512
+    return total

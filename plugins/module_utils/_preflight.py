@@ -15,9 +15,10 @@ import functools
 import json
 import os
 import shutil
+import threading
 import typing as t
 
-from ansible_collections.mdlabs.ecommus.plugins.module_utils import _command, _dotenv, _git, _layout, _pm2, _postgres
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _command, _dotenv, _files, _git, _layout, _pm2, _postgres
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 
 ERROR, WARNING = "error", "warning"
@@ -55,6 +56,7 @@ class Subject:
     backup_max_age_hours: float = 24
     backup_cron_file: str = ""
     backup_margin_minutes: int = 10
+    _measuring: threading.Lock = dataclasses.field(default_factory=threading.Lock, init=False, repr=False, compare=False)
 
     @functools.cached_property
     def environment(self) -> dict[str, str]:
@@ -96,6 +98,16 @@ class Subject:
         """The real directory of the live release."""
         return os.path.realpath(self.paths.root)
 
+    @property
+    def live_bytes(self) -> int:
+        """What the live release takes on its disk; measured once, also when two checks ask at the same time."""
+        with self._measuring:
+            return self._live_bytes
+
+    @functools.cached_property
+    def _live_bytes(self) -> int:
+        return _files.size_below(self.live)
+
     def file(self, path: str) -> str | None:
         """A file of the release that is to come."""
         return _git.file_at(self.paths.repository, self.commit, path)
@@ -108,10 +120,20 @@ class Subject:
 
 
 @dataclasses.dataclass(frozen=True)
+class Need:
+    """Room that an upgrade takes: what for, below which directory, and how many bytes."""
+
+    what: str
+    place: str
+    bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Finding:
     """What a check found; the remedy counts only when it is not ``ok``.
 
     ``severity`` is given where what was found weighs more or less than the check in general. ``facts`` are data for the plan.
+    ``needs`` are added up by disk with those of the other checks.
     """
 
     ok: bool
@@ -119,6 +141,7 @@ class Finding:
     remedy: str = ""
     severity: str = ""
     facts: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+    needs: tuple[Need, ...] = ()
 
 
 Run = t.Callable[[Subject], Finding]

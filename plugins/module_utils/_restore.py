@@ -75,8 +75,13 @@ def require_room(admin: Target, data_directory: str | None, database_bytes: int)
     """
     if not data_directory or not _is_local(admin) or not os.path.isdir(data_directory):
         return False
-    snapshot.check_space(data_directory, int(database_bytes * _SIZE_RATIO))
+    snapshot.check_space(data_directory, copy_bytes(database_bytes))
     return True
+
+
+def copy_bytes(database_bytes: int) -> int:
+    """Room that a copy of a database of that size takes at most."""
+    return int(database_bytes * _SIZE_RATIO)
 
 
 def restore(target: Target, admin: Target, path: str, name: str, jobs: int, options: Options) -> dict[str, t.Any]:

@@ -267,6 +267,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import (  # noqa: F401  # pylint: disable=unused-import
     _checks_backup,
     _checks_database,
+    _checks_disk,
     _checks_host,
     _checks_migrations,
     _checks_packages,

@@ -14,13 +14,22 @@ import postgres_cluster
 import pytest
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import (
     _checks_database,
+    _checks_disk,
     _checks_host,
     _checks_migrations,
     _database,
     _git,
     _layout,
 )
-from ansible_collections.mdlabs.ecommus.plugins.module_utils._preflight import CHECKS, Subject, _result, has_standby
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._preflight import (
+    CHECKS,
+    Subject,
+    _result,
+    examine,
+    has_standby,
+    refusal,
+    stopping,
+)
 
 PLUGIN = '{"name": "@ecommus-plugin/reviews", "version": "1.0.0", "ecommus": {"kind": "plugin"}}'
 LOCK = '{"packages": {"node_modules/@ecommus-plugin/efactura-ro": {"version": "1.3.0"}}}'
@@ -226,3 +235,43 @@ def test_without_a_copy_what_could_not_be_restored_in_place_stops(alone: Subject
     assert (result["ok"], result["severity"]) == (False, "error")
     assert "has no CREATEDB" in result["found"] and "table public.of_root of postgres" in result["found"]
     assert "publication news" in result["found"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_a_disk_that_takes_each_but_not_all_stops_the_upgrade(subject: Subject, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=120M", "tmpfs", str(disk)], check=True)
+    try:
+        (Path(subject.paths.root) / "packages.bin").write_bytes(os.urandom(1024) * 50 * 1024)
+        (disk / "shop.d").mkdir()
+        paths = _layout.Paths(subject.paths.root, str(disk / "shop.d"))
+        tight = dataclasses.replace(subject, paths=paths, snapshot_dir=str(disk / "backup"))
+        results = {result["check"]: result for result in examine(tight)}
+        assert [results[name]["ok"] for name in ("room_for_release", "room_for_snapshot", "room_for_all")] == [True, True, False]
+        assert f"MiB for the release in {disk}/shop.d, 6" in results["room_for_all"]["found"]
+        assert results["room_for_all"] in stopping(list(results.values()))
+        assert f"free space on the disk of {disk}/shop.d" in refusal(list(results.values())).message
+        subprocess.run(["mount", "-o", "remount,size=240M", str(disk)], check=True)
+        assert _result(CHECKS["room_for_all"], tight, None)["ok"]
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_the_wal_of_the_copy_counts_where_the_server_can_be_seen(subject: Subject, pg_database: postgres_cluster.Shop) -> None:
+    assert "WAL" not in _checks_disk.room_for_all(subject).found
+    with pg_database.cluster.connect() as connection:
+        connection.execute("GRANT pg_read_all_settings TO owner")
+    try:
+        found = _checks_disk.room_for_all(subject).found
+        assert f"MiB for the WAL of that copy in {pg_database.cluster.home}" in found
+        with pg_database.connect() as connection:
+            query = _checks_disk._WAL_LIMIT
+            assert connection.execute(query).fetchone() == (1024 * _checks_disk.MIB,)  # max_wal_size
+            with pg_database.cluster.connect() as admin:
+                admin.execute("SELECT pg_create_physical_replication_slot('standby')")
+            assert connection.execute(query).fetchone() == (None,)
+    finally:
+        with pg_database.cluster.connect() as connection:
+            connection.execute("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
+            connection.execute("REVOKE pg_read_all_settings FROM owner")
