@@ -15,6 +15,8 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._journal import OPE
 
 # The phases between which the shop's workers stand still.
 _WINDOW = ("quiesce", "resume")
+# What pg_salvage counts of the rows that a person has to look at.
+_NOT_CARRIED_OVER = {"changed": "changed", "deleted": "deleted (they are back)", "not_transferable": "refused by the older schema"}
 
 
 def _seconds(start: str | None, end: str | None) -> float | None:
@@ -58,11 +60,15 @@ def notices(run: t.Mapping[str, t.Any]) -> list[str]:
     """What an operator should know although nothing failed."""
     facts = run.get("facts", {})
     workers = facts.get("workers", {}).get("note")
+    told = [f"the workers are left as they were: {workers}"] if workers else []
     waived = [(check, check["waiver"]) for check in facts.get("checks", []) if "waiver" in check]
-    return [
-        *([f"the workers are left as they were: {workers}"] if workers else []),
-        *(f"waived until {w['until']} ({w['reason']}): {check['label']}: {check['found']}" for check, w in waived),
-    ]
+    told += [f"waived until {w['until']} ({w['reason']}): {check['label']}: {check['found']}" for check, w in waived]
+    left = [f"{facts['salvaged'][key]} {what}" for key, what in _NOT_CARRIED_OVER.items() if facts.get("salvaged", {}).get(key)]
+    if left:
+        where = f"; see {facts['review_file']}" if facts.get("review_file") else ""
+        where += f"; all are in the database {facts['kept_database']}" if facts.get("kept_database") else ""
+        told.append(f"of the rows since the snapshot, not carried over: {', '.join(left)}{where}")
+    return told
 
 
 def manual_steps(run: t.Mapping[str, t.Any]) -> list[str]:

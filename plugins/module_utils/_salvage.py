@@ -31,6 +31,11 @@ if t.TYPE_CHECKING:
 LEDGERS = ("_ecommus_core_migrations", "_ecommus_plugin_migrations")
 
 _FOREIGN_KEY = "23503"
+_UNKNOWN_WRITER = "whether the shop or a migration changed it is not known"
+
+
+class _Overtaken(Exception):
+    """The shop has changed a live row since it was compared."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +43,7 @@ class Wish:
     """What to do with what is found.
 
     :param replay: write into the live database; otherwise only look.
-    :param updates: also give rows that were changed their later content.
+    :param updates: also give rows that were changed their later content, unless :attr:`Found.held` says otherwise.
     :param review: file for the rows that a person has to look at, else empty.
     """
 
@@ -55,7 +60,7 @@ def salvage(target: Target, failed: str, path: str, wish: Wish) -> dict[str, t.A
     inserted in the order of the foreign keys, and each that is refused is kept for review instead of ending the run.
 
     :param path: the snapshot that *target* was restored from; empty when unknown, then every row is compared and deletions are not known.
-    :returns: ``changed``, ``tables`` (per table inserted, changed, deleted, by_migration, not_transferable, columns_left_behind),
+    :returns: ``changed``, ``tables`` (per table inserted, updated, changed, deleted, by_migration, not_transferable, columns_left_behind),
         ``totals``, ``sequences``.
     :raises EcommusError: when a database or the manifest is missing.
     """
@@ -89,7 +94,7 @@ def _between(newer: Target, older: Target, path: str, wish: Wish) -> dict[str, t
         found = _find(aside, live, manifest, wish)
         refused = _replay(live, found, wish) if wish.replay else {}
         if wish.review:
-            _write_review(aside, found, refused, wish)
+            _write_review(aside, live, found, refused, wish)
         sequences = _advance_sequences(aside, live, wish.replay)
         live.commit()
     return _report(found, refused, sequences, wish)
@@ -101,14 +106,18 @@ def _find(aside: Session, live: Session, manifest: t.Mapping[str, t.Any], wish: 
     counts = {name: table["rows"] for name, table in manifest.get("tables", {}).items()}
     ledgers = [table for table in theirs if table[1] in wish.ledgers]
     # Each migration enters itself into the ledger in its own transaction. Without a manifest nobody knows which are new.
-    migrations = find.migrations(aside, live, [(theirs[table], ours.get(table)) for table in ledgers], ago) if manifest else set()
+    known = [(theirs[table], ours.get(table)) for table in ledgers]
+    migrations, unsure = find.migrations(aside, live, known, ago) if manifest else (set(), True)
     found = []
     for table in find.in_reference_order(live, set(theirs) - set(ledgers)):
         if table in ours:
             found.append(find.compare(aside, live, theirs[table], ours[table], ago, counts.get(".".join(table)), migrations))
         else:
             found.append(find.only_there(aside, theirs[table], ago, migrations))
-    return [table for table in found if table.inserted or table.changed or table.deleted or table.by_migration]
+    if unsure:
+        for each in found:
+            each.hold(_UNKNOWN_WRITER)
+    return [table for table in found if table.inserted or table.changed or table.held or table.deleted or table.by_migration]
 
 
 def _replay(live: Session, found: t.Sequence[Found], wish: Wish) -> dict[Table, list[tuple[Row, str]]]:
@@ -146,9 +155,10 @@ def _insert(live: Session, found: Found, new: t.Sequence[Row]) -> list[tuple[Fou
 
 
 def _update(live: Session, found: Found) -> list[tuple[Found, Row, str]]:
-    """Give changed rows their later content."""
+    """Give changed rows their later content, as long as the live row is what it was at the snapshot."""
     others = [name for name in found.columns if name not in found.key]
     template = "UPDATE {}.{} SET " + ", ".join(["{} = %s"] * len(others)) + " WHERE " + " AND ".join(["{} = %s"] * len(found.key))  # noqa: S608
+    template += f" AND NOT {find.WRITTEN_SINCE}"
     query = statement(template, *found.table, *others, *found.key)
     places = [found.columns.index(name) for name in (*others, *found.key)]
     return _write(live, found, found.changed, query, lambda row: [row.values[place] for place in places])
@@ -162,12 +172,14 @@ def _write(
     try:
         with live.transaction(), live.cursor() as cursor:
             cursor.executemany(query, [values(row) for row in wanted])
+            if cursor.rowcount != len(wanted):
+                raise _Overtaken
         return []
-    except postgres.DATABASE_ERRORS as error:
+    except (*postgres.DATABASE_ERRORS, _Overtaken) as error:
         if live.closed:
             raise
         if len(wanted) == 1:
-            return [(found, wanted[0], postgres.refusal(error))]
+            return [(found, wanted[0], f" {find.BOTH_CHANGED}" if isinstance(error, _Overtaken) else postgres.refusal(error))]
     middle = len(wanted) // 2  # halving finds a few bad ones among many in few statements
     return [entry for half in (wanted[:middle], wanted[middle:]) for entry in _write(live, found, half, query, values)]
 
@@ -199,7 +211,9 @@ def _advance_sequences(aside: Session, live: Session, replay: bool) -> dict[str,
     return advanced
 
 
-def _write_review(aside: Session, found: t.Sequence[Found], refused: t.Mapping[Table, t.Sequence[tuple[Row, str]]], wish: Wish) -> None:
+def _write_review(
+    aside: Session, live: Session, found: t.Sequence[Found], refused: t.Mapping[Table, t.Sequence[tuple[Row, str]]], wish: Wish
+) -> None:
     """One JSON object per line: table, kind, reason, row. Readable by its owner only: these are customers' data."""
     directory = os.path.dirname(wish.review)
     os.makedirs(directory, mode=0o700, exist_ok=True)
@@ -208,8 +222,9 @@ def _write_review(aside: Session, found: t.Sequence[Found], refused: t.Mapping[T
         os.unlink(partial)
     with os.fdopen(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
         for table in found:
-            for kind, reason, places in _for_review(table, refused.get(table.table, ()), wish):
-                for row in find.as_json(aside, table.table, places):
+            kinds = [(aside, *line) for line in _for_review(table, refused.get(table.table, ()), wish)]
+            for where, kind, reason, places in [*kinds, (live, "deleted", find.DELETED, table.gone)]:
+                for row in find.as_json(where, table.table, places):
                     line = {"table": ".".join(table.table), "kind": kind, "reason": reason, "row": row}
                     file.write(json.dumps(line, ensure_ascii=False) + "\n")
         file.flush()
@@ -227,12 +242,15 @@ def _for_review(table: Found, refused: t.Sequence[tuple[Row, str]], wish: Wish) 
         yield "not_transferable", reason, places
     gone = {row.place for row, _reason in refused}
     others = [row.place for row in table.inserted if row.place not in gone]
+    changed = [row.place for row in table.changed if row.place not in gone]
     if not wish.replay:
         yield "inserted", table.problem, others
     elif table.lost:
-        yield "partial", f"the live table has no {', '.join(table.lost)}", others
+        yield "partial", f"the live table has no {', '.join(table.lost)}", others + (changed if wish.updates else [])
     if not (wish.replay and wish.updates):
-        yield "changed", "", [row.place for row in table.changed]
+        yield "changed", "", changed
+    for reason, places in table.held.items():
+        yield "changed", reason, places
 
 
 def _report(
@@ -243,16 +261,18 @@ def _report(
         bad = {row.place for row, _reason in refused.get(table.table, ())}
         if not wish.replay and table.problem:
             bad = {row.place for row in table.inserted}
+        updated = sum(row.place not in bad for row in table.changed) if wish.updates else 0
         tables[".".join(table.table)] = {
             "inserted": sum(row.place not in bad for row in table.inserted),
-            "changed": len(table.changed),
+            "updated": updated,
+            "changed": sum(map(len, table.held.values())) + (0 if wish.updates else len(table.changed)),
             "deleted": table.deleted,
             "by_migration": table.by_migration,
             "not_transferable": len(bad),
             "reasons": sorted({reason for _row, reason in refused.get(table.table, ())} | ({table.problem} - {""}))[:5],
             "columns_left_behind": list(table.lost),
         }
-    keys = ("inserted", "changed", "deleted", "by_migration", "not_transferable")
+    keys = ("inserted", "updated", "changed", "deleted", "by_migration", "not_transferable")
     totals = {key: sum(table[key] or 0 for table in tables.values()) for key in keys}
-    written = totals["inserted"] + (totals["changed"] if wish.updates else 0)
+    written = totals["inserted"] + totals["updated"]
     return {"changed": bool(written or sequences), "tables": tables, "totals": totals, "sequences": sequences}

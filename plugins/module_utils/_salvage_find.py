@@ -17,6 +17,12 @@ if t.TYPE_CHECKING:
 
 _BATCH = 500
 
+# Whether a row of the live database was written since it has its name: the rename has written its row of pg_database.
+WRITTEN_SINCE = "age(xmin) < (SELECT age(xmin) FROM pg_database WHERE datname = current_database())"
+BOTH_CHANGED = "the live row was changed since the way back as well"
+BY_MIGRATION = "a migration changed rows of this table: its values may no longer mean what they meant"
+DELETED = "it was deleted, by the shop or by a migration, and is back"
+
 # The key is the primary key, else a unique index that identifies every row.
 _SHAPES = """
 SELECT n.nspname, c.relname,
@@ -64,8 +70,9 @@ class Found:
     """What a table holds that the live one does not. ``columns`` are those that both have and that can be written.
 
     :param lost: columns that only the database put aside has.
+    :param held: further rows that were changed, but may not be given their later content: their places, by the reason.
     :param by_migration: rows that a migration added or changed, not the shop.
-    :param deleted: rows that were gone; None when it cannot be known.
+    :param deleted: rows that were gone; None when it cannot be known. *gone* has their places in the live table.
     :param problem: why none of its rows can be transferred, else empty.
     """
 
@@ -76,9 +83,17 @@ class Found:
     lost: tuple[str, ...] = ()
     inserted: list[Row] = dataclasses.field(default_factory=list)
     changed: list[Row] = dataclasses.field(default_factory=list)
+    held: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     by_migration: int = 0
     deleted: t.Optional[int] = None  # noqa: UP045
+    gone: list[str] = dataclasses.field(default_factory=list)
     problem: str = ""
+
+    def hold(self, reason: str) -> None:
+        """Leave all changed rows as they were at the snapshot."""
+        if self.changed:
+            self.held.setdefault(reason, []).extend(row.place for row in self.changed)
+            self.changed = []
 
 
 def shapes(connection: Session) -> dict[Table, Shape]:
@@ -132,23 +147,23 @@ def distance(connection: Session, xid: str) -> int | None:
     return ago if 0 <= ago < 2**31 else None
 
 
-def migrations(aside: Session, live: Session, ledgers: t.Sequence[tuple[Shape, Shape | None]], ago: int | None) -> set[str]:
-    """The transactions of the migrations that were run since, by the ledgers' own rows.
+def migrations(aside: Session, live: Session, ledgers: t.Sequence[tuple[Shape, Shape | None]], ago: int | None) -> tuple[set[str], bool]:
+    """The transactions of the migrations that were run since, by the ledgers' own rows; and whether a dump was restored since.
 
     :param ledgers: each as it is there and, where there is one, as it is in the live database.
 
-    One that also wrote rows which the live ledgers have ran no migration: it restored a dump, for a way back before this one, and
-    may have written every row that the shop had by then (pg_restore --single-transaction).
+    A transaction that also wrote rows which the live ledgers have ran no migration: it restored a dump, for a way back before this
+    one, and may have written every row that the shop had by then (pg_restore --single-transaction).
     """
     added: set[str] = set()
     restored: set[str] = set()
     for theirs, ours in ledgers:
         columns = tuple(name for name in theirs.columns if ours and name in ours.columns)
-        known = {row.values for batch in read(live, theirs.table, columns, None) for row in batch} if columns else set()
-        for batch in read(aside, theirs.table, columns, ago):
+        known = {row.values for batch in read(live, theirs.table, columns) for row in batch} if columns else set()
+        for batch in read(aside, theirs.table, columns, _since(ago)):
             for row in batch:
                 (restored if row.values in known else added).add(row.transaction)
-    return added - restored
+    return added - restored, bool(restored)
 
 
 def compare(aside: Session, live: Session, theirs: Shape, ours: Shape, ago: int | None, before: int | None, migrations: set[str]) -> Found:
@@ -167,21 +182,29 @@ def compare(aside: Session, live: Session, theirs: Shape, ours: Shape, ago: int 
         _compare_without_key(aside, live, found, ago, before, total, migrations)
         return found
     touched_by_migration: set[str] = set()  # transactions of migrations that changed old rows here: a backfill
-    for batch in read(aside, theirs.table, columns, ago):
+    differ: list[str] = []  # of what they touched, the places of the rows that are not what they were
+    spared = False  # whether they touched others without a change to these columns
+    carried = 0  # rows that a run before this one has carried over
+    for batch in read(aside, theirs.table, columns, _since(ago)):
         known = _look_up(live, found, batch)
         for row in batch:
-            mine = known.get(_key_of(found, row.values))
+            mine, written_since = known.get(_key_of(found, row.values), (None, False))
             if mine is None:
                 found.inserted.append(row)
-                continue
-            if row.transaction in migrations:
+            elif row.transaction in migrations:
                 touched_by_migration.add(row.transaction)
-            if mine != row.values:
-                if row.transaction in migrations:
-                    found.by_migration += 1
-                else:
-                    found.changed.append(row)
-    found.deleted = None if before is None else max(0, before + len(found.inserted) - total)
+                spared = spared or mine == row.values
+                differ += [row.place] * (mine != row.values)
+            elif mine == row.values:
+                carried += written_since
+            elif written_since:
+                found.held.setdefault(BOTH_CHANGED, []).append(row.place)
+            else:
+                found.changed.append(row)
+    _settle(found, differ, spared)
+    if before is not None:
+        found.gone = _gone(aside, live, found) if before + len(found.inserted) + carried > total else []
+        found.deleted = len(found.gone)
     # A migration that only added rows here wrote its own; the next upgrade will write them again. One that changed old rows
     # changed the shop's new ones with them, and these must not be lost.
     added = migrations - touched_by_migration
@@ -191,18 +214,28 @@ def compare(aside: Session, live: Session, theirs: Shape, ours: Shape, ago: int 
     return found
 
 
+def _settle(found: Found, differ: list[str], spared: bool) -> None:
+    """Decide whose the rows are that a migration touched and that are not what they were, and what that means for the others."""
+    if differ:
+        found.hold(BY_MIGRATION)
+    if differ and spared:  # a backfill of new columns may have passed over rows that the shop had changed before
+        found.held.setdefault(BY_MIGRATION, []).extend(differ)
+    else:
+        found.by_migration = len(differ)
+
+
 def only_there(aside: Session, theirs: Shape, ago: int | None, migrations: set[str]) -> Found:
     """The rows of a table that the live database does not have."""
     found = Found(theirs.table, theirs.columns, problem="the snapshot has no such table")
-    for batch in read(aside, theirs.table, theirs.columns, ago):
+    for batch in read(aside, theirs.table, theirs.columns, _since(ago)):
         found.inserted += [row for row in batch if row.transaction not in migrations]
     return found
 
 
-def read(connection: Session, table: Table, columns: t.Sequence[str], ago: int | None) -> t.Iterator[list[Row]]:
-    """The rows written since, in batches, every value as text."""
+def read(connection: Session, table: Table, columns: t.Sequence[str], where: str = "") -> t.Iterator[list[Row]]:
+    """The rows, in batches, every value as text."""
     wanted = "".join(", {}::text" for _name in columns)
-    query = postgres.statement("SELECT ctid::text, xmin::text" + wanted + " FROM ONLY {}.{}" + _since(ago), *columns, *table)  # noqa: S608
+    query = postgres.statement("SELECT ctid::text, xmin::text" + wanted + " FROM ONLY {}.{}" + where, *columns, *table)  # noqa: S608
     with connection.cursor(name="ecommus_rows") as cursor:
         cursor.execute(query)
         while batch := cursor.fetchmany(_BATCH):
@@ -228,7 +261,7 @@ def _compare_without_key(
     here = fingerprint.content(live, found.table, found.columns)
     if fingerprint.content(aside, found.table, found.columns, migrations) == here:
         return  # nothing was written, or a run before this one has carried it over
-    written = [row for batch in read(aside, found.table, found.columns, ago) for row in batch]
+    written = [row for batch in read(aside, found.table, found.columns, _since(ago)) for row in batch]
     found.inserted = [row for row in written if row.transaction not in migrations]
     found.by_migration = len(written) - len(found.inserted)
     if before is None:
@@ -239,14 +272,24 @@ def _compare_without_key(
         found.problem = "its rows have no key, and some were changed or deleted"
 
 
-def _look_up(live: Session, found: Found, batch: list[Row]) -> dict[tuple[str | None, ...], tuple[str | None, ...]]:
-    """The live rows with the keys of *batch*, as text by key."""
+def _gone(aside: Session, live: Session, found: Found) -> list[str]:
+    """The places of the live rows that are not in the database put aside any more."""
+    keys = dataclasses.replace(found, columns=found.key)
+    places: list[str] = []
+    for batch in read(live, found.table, found.key, f" WHERE NOT {WRITTEN_SINCE}"):
+        known = _look_up(aside, keys, batch)
+        places += [row.place for row in batch if row.values not in known]
+    return places
+
+
+def _look_up(there: Session, found: Found, batch: list[Row]) -> dict[tuple[str | None, ...], tuple[tuple[str | None, ...], bool]]:
+    """The rows with the keys of *batch*, as text by key, each with what :data:`WRITTEN_SINCE` says of it."""
     one = "(" + ", ".join(["%s"] * len(found.key)) + ")"
-    template = "SELECT " + ", ".join(["{}::text"] * len(found.columns)) + " FROM ONLY {}.{} WHERE ("  # noqa: S608
+    template = f"SELECT {WRITTEN_SINCE}, " + ", ".join(["{}::text"] * len(found.columns)) + " FROM ONLY {}.{} WHERE ("  # noqa: S608
     template += ", ".join(["{}"] * len(found.key)) + ") IN (" + ", ".join([one] * len(batch)) + ")"
     query = postgres.statement(template, *found.columns, *found.table, *found.key)
     keys = [part for row in batch for part in _key_of(found, row.values)]
-    return {_key_of(found, mine): tuple(mine) for mine in rows(live, query, keys)}
+    return {_key_of(found, values): (tuple(values), since) for since, *values in rows(there, query, keys)}
 
 
 def _key_of(found: Found, values: t.Sequence[str | None]) -> tuple[str | None, ...]:

@@ -19,6 +19,9 @@ description:
     entry in its ledger. Those that were dumped and restored since, for the way back of a later upgrade, cannot be told from the shop's own,
     and are carried over. The ledgers themselves are never carried over.
   - Before the databases are exchanged, O(replacement) lets it count what the return would take away.
+  - With O(updates), rows that were changed get their later content, unless the live row was changed since the way back as well, a
+    migration changed rows of the table, or the database put aside was itself restored since the snapshot. Those go into O(review_file), and
+    so do rows that were deleted and are back.
   - Not undone by any of this is what lies outside the database, such as payments, mails, webhooks and uploaded files.
 author: [MD Labs (@mdlabs)]
 extends_documentation_fragment: [mdlabs.ecommus.attributes, mdlabs.ecommus.postgres]
@@ -58,7 +61,10 @@ options:
       - Without it every row of every table is compared, deleted rows cannot be counted, and the rows of migrations cannot be told apart.
     type: path
   updates:
-    description: Whether rows that were changed get their later content. They are counted and kept in O(review_file) otherwise.
+    description:
+      - Whether rows that were changed get their later content, as far as that is safe. They are counted and kept in O(review_file)
+        otherwise.
+      - Without O(path) none does, since nobody knows what a migration changed.
     type: bool
     default: false
   review_file:
@@ -104,8 +110,9 @@ tables:
       type: dict
       contains:
         inserted: {description: Rows carried over (or to be carried over)., type: int}
-        changed: {description: Rows that were changed since the snapshot., type: int}
-        deleted: {description: "Rows that were deleted since; V(null) if unknown.", type: int}
+        updated: {description: Rows that were changed since the snapshot and got (or are to get) their later content., type: int}
+        changed: {description: Rows that were changed since and stay as they were at the snapshot., type: int}
+        deleted: {description: "Rows that were deleted since and are back; V(null) if unknown.", type: int}
         by_migration: {description: Rows that a migration wrote., type: int}
         not_transferable: {description: Rows that the live database refuses., type: int}
         reasons: {description: Why; five at most., type: list, elements: str}
@@ -160,7 +167,8 @@ def main(module: AnsibleModule) -> dict[str, t.Any]:
     if review:
         result["review_file"] = review
     if result["changed"]:
-        after = "".join(f"{name}: {table['inserted']} rows more\n" for name, table in result["tables"].items() if table["inserted"])
+        lines = [(name, table["inserted"], table["updated"]) for name, table in result["tables"].items()]
+        after = "".join(f"{name}: {more} rows more, {other} changed\n" for name, more, other in lines if more or other)
         result["diff"] = {"before": "", "after": after}
     return result
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.mdlabs.ecommus.plugins.module_utils import _restore, _snapshot, _swap
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _restore, _salvage, _snapshot, _swap
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._postgres import Target
 from ansible_collections.mdlabs.ecommus.plugins.modules import pg_salvage
 from pg_calls import run
@@ -144,7 +144,7 @@ def test_no_acknowledged_order_is_lost(  # noqa: PLR0915
     assert tables["public.Orders"]["not_transferable"] == 1 and "refunded" in tables["public.Orders"]["reasons"][0]
     assert tables["public.Orders"]["changed"] == 1 and tables["public.customers"]["changed"] == 2
     assert tables["public.customers"]["inserted"] == 2 and tables["public.flags"] | {"reasons": []} == {
-        **dict.fromkeys(("inserted", "changed", "not_transferable"), 0),
+        **dict.fromkeys(("inserted", "updated", "changed", "not_transferable"), 0),
         **{"deleted": 1, "by_migration": 1, "reasons": [], "columns_left_behind": []},
     }
     assert "public.payments" not in tables and "public._ecommus_core_migrations" not in tables
@@ -162,15 +162,73 @@ def test_no_acknowledged_order_is_lost(  # noqa: PLR0915
     # Numbers that were given out are not given out again: the refunded order's neither.
     assert ids(shop, f"SELECT nextval('\"Orders_id_seq\"') > {max(seller.acknowledged) + 1}") == {True}
     kinds = {(line["table"], line["kind"]) for line in lines(review)}
-    assert kinds == {("public.Orders", kind) for kind in ("not_transferable", "partial", "changed")} | {("public.customers", "changed")}
+    assert kinds == {("public.Orders", kind) for kind in ("not_transferable", "partial", "changed")} | {
+        ("public.customers", "changed"),
+        ("public.flags", "deleted"),
+    }
+    assert [line["row"]["name"] for line in lines(review) if line["kind"] == "deleted"] == ["gone"]
     assert review.stat().st_mode & 0o777 == 0o600
 
-    again = call(shop, path)
+    again = call(shop, path, review_file=str(review))
     assert not again["changed"] and again["totals"]["inserted"] == 0
-    updated = call(shop, path, updates=True)
-    assert updated["changed"] and ids(shop, 'SELECT status::text FROM "Orders" WHERE id = 1') == {"paid"}
+    assert again["totals"]["deleted"] == 1 and "deleted" in {line["kind"] for line in lines(review)}
+    updated = call(shop, path, updates=True, review_file=str(review))
+    assert updated["changed"] and updated["totals"]["updated"] == 3 and updated["totals"]["changed"] == 0
+    assert [line["row"]["id"] for line in lines(review) if line["kind"] == "partial"] == [1]
+    assert ids(shop, 'SELECT status::text FROM "Orders" WHERE id = 1') == {"paid"}
     assert ids(shop, "SELECT id FROM customers WHERE tags = '{changed}'") == {3, 4}
     assert ids(shop, "SELECT count(*) FROM audit.log") == {1}
+
+
+def test_a_later_content_is_given_only_where_that_is_safe(
+    pg_database: Shop, target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, path, review = pg_database, tmp_path / "pre.dump", tmp_path / "review.jsonl"
+    with shop.connect() as connection:
+        connection.execute("CREATE TABLE prices (id int PRIMARY KEY, net int); INSERT INTO prices SELECT n, n FROM generate_series(1, 5) n")
+        connection.execute("CREATE TABLE stock (id int PRIMARY KEY, n int); INSERT INTO stock SELECT n, 9 FROM generate_series(1, 5) n")
+    snapshot(target, path)
+    with shop.connect() as connection:
+        connection.execute("UPDATE stock SET n = 8 WHERE id = 1")  # before the backfill touches it
+        with connection.transaction():  # one that changes what old columns mean, and one that fills a new column
+            connection.execute("INSERT INTO _ecommus_core_migrations (name) VALUES ('0002'); UPDATE prices SET net = net * 100")
+            connection.execute("ALTER TABLE stock ADD COLUMN place text; UPDATE stock SET place = 'shelf' WHERE id < 3")
+        connection.execute("UPDATE prices SET net = 700 WHERE id = 1")
+        connection.execute("UPDATE customers SET tags = '{changed}' WHERE id < 5")
+        connection.execute("UPDATE flags SET value = '2' WHERE name = 'stays'")
+        connection.execute("DELETE FROM stock WHERE id = 5; INSERT INTO stock VALUES (6, 9), (7, 9)")
+    _swap.swap(target, target, "copy", "failed")
+    with shop.connect() as connection:
+        connection.execute("UPDATE customers SET tags = '{live}' WHERE id = 3; INSERT INTO stock VALUES (8, 9)")
+
+    replay = _salvage._replay
+
+    def the_shop_is_faster(*given: Any) -> Any:
+        with shop.connect() as connection:
+            connection.execute("UPDATE customers SET tags = '{faster}' WHERE id = 4")
+        return replay(*given)
+
+    monkeypatch.setattr(_salvage, "_replay", the_shop_is_faster)
+    done = _salvage.salvage(target, "failed", str(path), _salvage.Wish(True, True, str(review)))
+    assert ids(shop, "SELECT tags::text FROM customers WHERE id < 5") == {"{changed}", "{live}", "{faster}"}
+    assert ids(shop, "SELECT id FROM customers WHERE tags = '{changed}'") == {1, 2}
+    assert ids(shop, "SELECT value::text FROM flags WHERE name = 'stays'") == {"2"}
+    assert ids(shop, "SELECT net FROM prices") == {1, 2, 3, 4, 5} and ids(shop, "SELECT n FROM stock") == {9}
+    held = {(line["table"], line["kind"], str(line["row"]["id"])) for line in lines(review)}
+    assert held == {
+        ("public.customers", "changed", "3"),
+        ("public.customers", "not_transferable", "4"),
+        ("public.prices", "changed", "1"),
+        ("public.stock", "changed", "1"),
+        ("public.stock", "deleted", "5"),
+        ("public.stock", "partial", "6"),
+        ("public.stock", "partial", "7"),
+    }
+    assert {key: done["totals"][key] for key in ("updated", "changed", "by_migration", "not_transferable")} == {
+        **{"updated": 3, "changed": 3, "by_migration": 4, "not_transferable": 1}
+    }
+    again = call(shop, path, updates=True)
+    assert not again["changed"] and again["totals"]["deleted"] == 1
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -186,14 +244,14 @@ def test_a_database_that_was_itself_restored_is_not_taken_for_a_migration(
         connection.execute(MIGRATION)  # type: ignore[arg-type]
         connection.execute("INSERT INTO wishes (what) VALUES ('a pony')")
         connection.execute("UPDATE customers SET tags = '{changed}' WHERE id = 3")
-        connection.execute("INSERT INTO payments (\"order\") VALUES (1) RETURNING id")
+        connection.execute('INSERT INTO payments ("order") VALUES (1) RETURNING id')
     sold = ids(shop, 'INSERT INTO "Orders" (customer, net) VALUES (1, 3) RETURNING id')
     _snapshot.create(target, str(later), OPTIONS)
     _restore.restore(target, target, str(later), "other", jobs, OPTIONS)
     _swap.swap(target, target, "other", "failed_before")
     sold |= ids(shop, 'INSERT INTO "Orders" (customer, net) VALUES (1, 3) RETURNING id')
     _swap.swap(target, target, "copy", "failed")
-    done = call(shop, path, review_file=str(review))
+    done = call(shop, path, updates=True, review_file=str(review))
     assert sold <= ids(shop, 'SELECT id FROM "Orders"')
     assert ids(shop, "SELECT what FROM wishes") == {"a pony"}
     assert ids(shop, "SELECT name FROM _ecommus_core_migrations") == {"0001"}
@@ -249,5 +307,5 @@ def test_nothing_to_do_and_off(pg_database: Shop, target: Target, tmp_path: Path
         early = call(pg_database, path, replacement="failed", _ansible_check_mode=check)
         assert early["failed"] and "before the databases are exchanged" in early["msg"]
     assert "is the live database" in call(pg_database, path, mode="report", replacement=pg_database.database)["msg"]
-    without = call(pg_database, None)
+    without = call(pg_database, None, updates=True)
     assert not without["changed"]

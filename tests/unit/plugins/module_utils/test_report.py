@@ -167,6 +167,22 @@ def test_workers_that_were_left_alone_are_a_notice() -> None:
     assert _report.notices(run(facts={"workers": {"running": 2}})) == _report.notices({}) == []
 
 
+def test_rows_that_were_not_carried_over_are_a_notice() -> None:
+    none = {"inserted": 9, "updated": 2, "changed": 0, "deleted": 0, "by_migration": 4, "not_transferable": 0}
+    facts = {
+        "salvaged": {**none, "changed": 3, "deleted": 1, "not_transferable": 2},
+        "review_file": "/b/r.jsonl",
+        "kept_database": "shop_failed",
+    }
+    assert _report.notices(run(facts=facts)) == [
+        "of the rows since the snapshot, not carried over: 3 changed, 1 deleted (they are back), 2 refused by the older schema;"
+        " see /b/r.jsonl; all are in the database shop_failed"
+    ]
+    (without,) = _report.notices(run(facts={**facts, "salvaged": {"changed": 1}, "review_file": ""}))
+    assert without.endswith("not carried over: 1 changed; all are in the database shop_failed")
+    assert _report.notices(run(facts={**facts, "salvaged": none})) == _report.notices(run(facts={**facts, "salvaged": {}})) == []
+
+
 def test_what_is_left_to_do_by_hand() -> None:
     window = "Acknowledge the maintenance window in the super-admin (settings, maintenance window), if you opened it."
     notes = {"notes": {"manual_steps": ["a", 2]}}
