@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 import shopstate
 from ecommus_lab.lab import Lab
@@ -38,6 +39,10 @@ def npm_ci_works(shop: RunningShop) -> bool:
 
 def snapshot_is_there(shop: RunningShop) -> bool:
     return Path(last_run(shop)["facts"]["snapshot"]["path"]).exists()
+
+
+def manifest(shop: RunningShop) -> Path:
+    return Path(last_run(shop)["facts"]["snapshot"]["path"]).with_suffix(".manifest.json")
 
 
 def link_has_moved(shop: RunningShop) -> bool:
@@ -114,6 +119,25 @@ def test_the_same_command_finishes_what_was_killed(
     for old, new in zip(before, shopstate.ledgers(shop), strict=True):
         assert set(old) < set(new)
         assert len(set(new)) == len(new)
+
+
+def test_a_snapshot_from_before_the_kill_is_made_anew(
+    lab: Lab, fresh_shop: Callable[[str], RunningShop], start: Callable[[], Running], tmp_path: Path
+) -> None:
+    """The way back must not lead past what customers did between the kill and the next command."""
+    shop = fresh_shop(NAME)
+    running = start()
+    running.until(lambda: phase(shop) == "snapshot" and manifest(shop).exists())
+    running.kill_everything()
+    assert "schema_touched" not in last_run(shop)["facts"], "killed too late for this test"
+    assert manifest(shop).exists()
+    answer = shop.place_order()
+    assert answer.status == 201, answer.text
+
+    again = play("upgrade", tmp_path / "again", limit=NAME, version="v1.4.0")
+    assert again.code == 0, again.said[-6000:]
+    with psycopg.connect(shop.database_url.rpartition("/")[0] + "/" + last_run(shop)["facts"]["standby_database"]) as standby:
+        assert standby.execute("SELECT 1 FROM orders WHERE id = %s", [answer.json()["id"]]).fetchone() == (1,)
 
 
 def test_what_was_killed_can_be_undone(
