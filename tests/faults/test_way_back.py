@@ -149,12 +149,22 @@ def test_the_name_for_the_kept_database_is_taken(scene: Scene) -> None:
 
 @pytest.mark.quick
 def test_an_upgrade_that_does_not_stand_its_proof_goes_back_with_its_data(scene: Scene) -> None:
-    outcome = fails_in_verify(scene)
+    def a_webhook_comes() -> None:
+        with scene.shop.connect() as connection:
+            connection.execute("UPDATE orders SET status = 'paid' WHERE id = 1")
+            connection.execute("DELETE FROM orders WHERE id = 2")
+
+    outcome = fails_in_verify(scene, also=a_webhook_comes)
     scene.serves(OLD, "rolled_back")
-    # What the operator did is kept, though it was after the snapshot, and told.
-    (notice,) = outcome.report(scene.name)["notices"]
-    assert f"after the way back the plugins differ: {PLUGIN} is disabled" in notice
+    (told,) = [line for line in outcome.report(scene.name)["notices"] if "plugins differ" in line]
+    assert f"after the way back the plugins differ: {PLUGIN} is disabled" in told
+    # What the operator and a payment did is kept, though it was after the snapshot; what was deleted is back, and they are told.
     assert scene.shop.query("SELECT value FROM settings WHERE key = %s", f"plugin:{PLUGIN}:enabled") == [(False,)]
+    assert scene.shop.query("SELECT id, status::text FROM orders WHERE id < 3 ORDER BY id")[0] == (1, "paid")
+    (notice,) = [line for line in outcome.report(scene.name)["notices"] if "not carried over" in line]
+    facts = scene.last_run["facts"]
+    assert re.search(r" \d+ deleted \(they are back\)", notice), notice
+    assert f"see {facts['review_file']}; all are in the database {facts['kept_database']}" in notice
 
 
 def test_where_nothing_was_migrated_the_database_stays_and_nobody_notices(scene: Scene) -> None:
