@@ -22,8 +22,8 @@ import typing as t
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _ecosystem, _ending, _pm2_logs, _proof
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._cutover_record import Record
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
-from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2 import Pm2
-from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2_table import Entry
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2 import Pm2, saved_names
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2_table import DEFAULT_LISTEN_TIMEOUT_MS, Entry
 
 _START_MARGIN = 20.0  # seconds for node, pm2 and a busy host on top of listen_timeout
 _CALM = 1.5  # seconds without a new start of a crashing process until it counts as gone
@@ -178,6 +178,8 @@ def _named(name: str) -> t.Iterator[None]:
 def resume(pm2: Pm2, record: Record, name: str) -> tuple[list[Entry], int]:
     """The processes to replace and how many there should be; what a killed attempt added and never proved is removed first.
 
+    There may be none to replace, where pm2 has lost them.
+
     :raises EcommusError: when nothing runs under *name*.
     """
     running = [entry for entry in pm2.table(name) if not entry.stopped]
@@ -186,16 +188,24 @@ def resume(pm2: Pm2, record: Record, name: str) -> tuple[list[Entry], int]:
     if past is not None and survivors:  # else it was killed after the last old one went, or the host was restarted since
         _ending.delete(pm2, [entry for entry in running if entry not in survivors])
         return survivors, past.count
+    if not running and not pm2.table(name) and lost(pm2, name):
+        return [], lost(pm2, name)
     if not running:
         raise EcommusError(f"nothing runs as {name}, so there is nothing to replace", "start it first (state=started)")
     return running, len(running)
+
+
+def lost(pm2: Pm2, name: str) -> int:
+    """How many processes *name*, of which pm2 knows none, there were: by the record of a cut-over that was killed, or by the saved list."""
+    past = Record.of(pm2.home).past(name)
+    return past.count if past is not None else saved_names(pm2.dump).count(name)
 
 
 def add(
     pm2: Pm2,
     name: str,
     ecosystem: _ecosystem.Ecosystem | None,
-    model: Entry,
+    model: Entry | None,
     timeout: float,
     node_options: str | None = None,
     environment: t.Mapping[str, str] | None = None,
@@ -203,18 +213,20 @@ def add(
 ) -> list[int]:
     """Start processes *name* beside the others; their ids.
 
+    :param model: what they replace, and become like without an *ecosystem*. None, with one: they replace nothing.
     :param count: how many; only one without an *ecosystem*.
     :raises NotProven: when one promised to say that it is ready (``wait_ready``) and did not.
     """
     known = {entry.pm_id for entry in pm2.table()}
-    if ecosystem is not None:
-        patience = (ecosystem.app(name).listen_timeout_ms or model.listen_timeout_ms) / 1000 + _START_MARGIN
-        limit = max(timeout, patience)
+    usual = model.listen_timeout_ms if model is not None else DEFAULT_LISTEN_TIMEOUT_MS
+    if ecosystem is None and model is not None:
+        started = _ecosystem.duplicate(pm2, model.pm_id, timeout=max(timeout, usual / 1000 + _START_MARGIN))
+    else:
+        ecosystem = t.cast("_ecosystem.Ecosystem", ecosystem)
+        limit = max(timeout, (ecosystem.app(name).listen_timeout_ms or usual) / 1000 + _START_MARGIN)
         started = ecosystem.add(
             name, instances=count, together=count > 1, timeout=limit, node_options=node_options, environment=environment
         )
-    else:
-        started = _ecosystem.duplicate(pm2, model.pm_id, timeout=max(timeout, model.listen_timeout_ms / 1000 + _START_MARGIN))
     fresh = [entry for entry in pm2.table(name) if entry.pm_id not in known]
     if started.error or not fresh:
         raise EcommusError(

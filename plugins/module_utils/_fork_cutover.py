@@ -34,6 +34,8 @@ def replace_in_place(
 ) -> _cutover.Outcome:
     """Stop what runs as *name* and start it again, as the ecosystem file defines it now; prove it.
 
+    What pm2 has lost between the two, in an attempt that was killed, is only started.
+
     :param address: host and port to watch for the gap.
     :param environment: variables that it gets on top of those of the file; also an empty one means that none of before are kept.
     :raises EcommusError: when it does not live afterwards; there is no old process to go back to, only the old code to start again.
@@ -83,7 +85,7 @@ def _start_again(
     _ending.delete(pm2, old)
     ids: list[int] = []
     for _number in range(count):
-        ids += _cutover.add(pm2, name, ecosystem, old[0], timeout, environment=environment)
+        ids += _cutover.add(pm2, name, ecosystem, old[0] if old else None, timeout, environment=environment)
     return ids
 
 

@@ -52,6 +52,11 @@ class Pm2:
     def daemon_log(self) -> str:
         return os.path.join(self.home, "pm2.log")
 
+    @property
+    def dump(self) -> str:
+        """The list of processes that ``pm2 save`` writes."""
+        return os.path.join(self.home, "dump.pm2")
+
     def program(self, name: str) -> str:
         """Where *name* (``pm2``, ``node``) is.
 
@@ -123,6 +128,7 @@ class Pm2:
         try:
             return t.cast("list[dict[str, t.Any]]", _pm2_rpc.call(self.rpc_socket, "getMonitorData", {}, timeout=_RPC_TIMEOUT))
         except _pm2_rpc.RpcError:
+            self.daemon_pid()  # it may have died over the question, and the command would start an empty one
             return _pm2_table.parse_jlist(run([self.program("pm2"), "-s", "jlist"], env=self.environment, timeout=20).output)
 
     def table(self, name: str | None = None) -> list[_pm2_table.Entry]:
@@ -167,13 +173,15 @@ class Pm2:
     def resurrect(self) -> bool:
         """Start a daemon in the place of one that died, with the processes that were saved last.
 
+        One that knows no process although some were saved is none either: any pm2 command starts such a one, as by a cron job.
+
         :returns: whether there was none; the daemon of somebody else is left alone.
         :raises EcommusError: when there is no saved list, or its processes are not in the table afterwards.
         """
-        if self.living() is not None:
-            return False
-        path = os.path.join(self.home, "dump.pm2")
+        path = self.dump
         saved = sorted(saved_names(path))
+        if self.living() is not None and (self.table() or not saved):
+            return False
         if not saved:
             raise EcommusError(f"no pm2 daemon for {self.home}, and no list of processes in {path}", "start the shop's processes by hand")
         with self.lock():
@@ -189,7 +197,7 @@ class Pm2:
 
         :raises EcommusError: when the file is not the table afterwards.
         """
-        path = os.path.join(self.home, "dump.pm2")
+        path = self.dump
         previous = os.umask(0o077)
         try:
             self.command("save", timeout=30)

@@ -93,7 +93,7 @@ def plan(pm2: Pm2, state: str, name: str, request: Request) -> list[Entry] | Non
     """
     entries = pm2.table(name)
     if not entries:
-        return _plan_unknown(state, name, request)
+        return _plan_unknown(pm2, state, name, request)
     running = [entry for entry in entries if not entry.stopped]
     if state == "stopped":
         _check_stop_timeout(running, request.stop_timeout)
@@ -117,11 +117,15 @@ def plan(pm2: Pm2, state: str, name: str, request: Request) -> list[Entry] | Non
     return entries if state == "deleted" or (request.include_stopped and state != "stopped") else running
 
 
-def _plan_unknown(state: str, name: str, request: Request) -> list[Entry] | None:
+def _plan_unknown(pm2: Pm2, state: str, name: str, request: Request) -> list[Entry] | None:
     if state == "deleted" or (state == "started" and request.instances == 0):
         return []
     if state == "started" and request.ecosystem is not None:
         request.ecosystem.app(name)
+        return None
+    # it was there, and is gone: killed between its end and its start, or with the daemon
+    if state == "replaced" and request.ecosystem_of(name) is not None and _cutover.lost(pm2, name):
+        t.cast("_ecosystem.Ecosystem", request.ecosystem).app(name)
         return None
     raise EcommusError(
         f"pm2 knows no process {name}",
@@ -165,8 +169,13 @@ def act(pm2: Pm2, state: str, names: t.Sequence[str], request: Request) -> t.Ite
 def replaced(pm2: Pm2, names: t.Sequence[str], request: Request) -> t.Iterator[_cutover.Outcome]:
     """Put new processes in the place of those that run as *names*; see :mod:`_cutover` and :mod:`_fork_cutover`.
 
-    Those that cost no outage go first, all together (one by one with ``overlap: one``), then those that do.
+    Those that pm2 has lost come first, for nobody serves in their place. Then go those that cost no outage, all together (one by
+    one with ``overlap: one``), then those that do.
     """
+    lost = [name for name in names if not pm2.table(name)]
+    for name in lost:
+        yield _in_place(pm2, name, request, "pm2 did not know it any more")
+    names = [name for name in names if name not in lost]
     in_place: dict[str, str | None] = {}
     for group in [names] if request.overlap == "all" else [[name] for name in names]:
         services: list[_cutover.Service] = []
@@ -180,12 +189,14 @@ def replaced(pm2: Pm2, names: t.Sequence[str], request: Request) -> t.Iterator[_
                 _cutover.replace(pm2, services, overlap=request.overlap, parallel=request.parallel)
         yield from (service.outcome() for service in services)
     for name, note in in_place.items():
-        address = _address(request.health_urls.get(name, ()), _port(name, request))
-        environment = request.environment.get(name)
-        outcome = _fork_cutover.replace_in_place(
-            pm2, name, request.ecosystem_of(name), request.conditions_for(name, anew=True), address, environment
-        )
-        yield dataclasses.replace(outcome, note=note)
+        yield _in_place(pm2, name, request, note)
+
+
+def _in_place(pm2: Pm2, name: str, request: Request, note: str | None) -> _cutover.Outcome:
+    address = _address(request.health_urls.get(name, ()), _port(name, request))
+    conditions, environment = request.conditions_for(name, anew=True), request.environment.get(name)
+    outcome = _fork_cutover.replace_in_place(pm2, name, request.ecosystem_of(name), conditions, address, environment)
+    return dataclasses.replace(outcome, note=note)
 
 
 def _beside(pm2: Pm2, name: str, request: Request) -> contextlib.AbstractContextManager[_cutover.Service]:

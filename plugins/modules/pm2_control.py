@@ -44,13 +44,13 @@ options:
     description:
       - V(described) reads only.
       - V(alive) starts a daemon in the place of one that died, with the processes that were saved last (C(pm2 resurrect)).
-        In check mode it fails when there is none.
+        One that knows no process although some were saved counts as dead. In check mode it fails when there is none.
       - V(started) starts what does not run. A name that pm2 does not know is started from O(ecosystem_file).
       - V(stopped) stops gracefully, and fails when pm2 had to kill a process (its job is cut off then).
       - V(restarted) restarts in place one by one, with the environment that pm2 remembers. A service with one process is away meanwhile.
       - V(reloaded) runs C(pm2 reload) one by one, each proven before the next. It protects from pm2's lies, not from a bad release.
       - V(replaced) adds, proves, then removes. Takes directory, script and environment from O(ecosystem_file) as it is now.
-        For fork mode see O(fork_strategy).
+        For fork mode see O(fork_strategy). A name that pm2 has lost, in a run that was killed or with the daemon, is started from it.
       - V(deleted) stops and takes out of pm2's table.
       - V(saved) writes the list that C(pm2 resurrect) restores.
     type: str

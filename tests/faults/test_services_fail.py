@@ -14,6 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from aftermath import NEW, OLD, Scene
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _process
 from ecommus_lab.lab import Lab
 from interruption import state
 from moments import LONG, enters, waits
@@ -104,6 +105,19 @@ def test_pm2_dies(scene: Scene, what: str) -> None:
         os.kill(daemon, signal.SIGKILL)
     failed(scene, running.outcome(), "failed", "pm2")
     scene.serves(OLD, "rolled_back")
+
+
+def test_pm2_died_before_a_rollback_and_a_cron_job_has_started_an_empty_one(scene: Scene) -> None:
+    """Even that is a shop which a rollback can bring back."""
+    assert scene.upgrade().code == 0
+    for daemon in scene.daemons():
+        os.kill(daemon, signal.SIGKILL)
+        _process.wait_gone([daemon], 5)
+    scene.shop.pm2("ls")
+    assert scene.shop.processes() == []
+    outcome = scene.rollback()
+    assert outcome.code == 0, outcome.said[-5000:]
+    scene.serves(OLD, "succeeded")
 
 
 @pytest.fixture

@@ -54,6 +54,20 @@ def test_a_daemon_that_died_comes_back_with_what_was_saved(pm2_home: Shop) -> No
     assert not ask(pm2_home, state="alive")["changed"]
 
 
+def test_an_empty_daemon_in_the_place_of_one_that_died_is_none(pm2_home: Shop) -> None:
+    """Any pm2 command starts one, such as that of a cron job."""
+    api(pm2_home)
+    ask(pm2_home, state="saved")
+    kill_daemon(pm2_home)
+    pm2_home.pm2("ls")
+    assert ask(pm2_home)["processes"] == []
+    again = ask(pm2_home, state="alive")
+    assert again["changed"] and again["names"]["api"]["online"] == 2
+    pm2_home.pm2("delete", "api")
+    (pm2_home.home / "dump.pm2").unlink()  # nothing is what is wanted now
+    assert not ask(pm2_home, state="alive")["changed"]
+
+
 def kill_daemon(shop: Shop) -> None:
     pid = int((shop.home / "pm2.pid").read_text())
     os.kill(pid, 9)

@@ -156,6 +156,43 @@ def test_a_killed_attempt_does_not_leave_twice_as_many(pm2_home: Shop) -> None:
     assert hammer.failures == []
 
 
+@pytest.mark.parametrize("forgotten", ["dump.pm2", "ecommus-cutover.json"])
+def test_a_restart_that_was_killed_between_the_end_and_the_start_is_taken_up(
+    pm2_home: Shop, monkeypatch: pytest.MonkeyPatch, forgotten: str
+) -> None:
+    """pm2 does not know the name any more. The record of the cut-over does, and so does the saved list."""
+    api(pm2_home, None, "fork", env={"FOO": "file"})
+    ask(pm2_home, state="saved")
+    options = {"environment": {"api": {"FOO": "resting"}}}
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr("ansible_collections.mdlabs.ecommus.plugins.module_utils._cutover.add", interrupted)
+        replace(pm2_home, **options)
+    assert ask(pm2_home)["processes"] == []
+    (pm2_home.home / forgotten).unlink()
+    assert "api (started from the ecosystem file)" in replace(pm2_home, check_mode=True, **options)["diff"]["after"]
+    answer = replace(pm2_home, newer_than=0, **options)
+    assert answer["changed"] and answer["names"]["api"]["online"] == 1 and get(PORT)["foo"] == "resting"
+    assert (answer["replaced"][0]["strategy"], answer["replaced"][0]["old_ids"]) == ("restart", ())
+    assert not (pm2_home.home / "ecommus-cutover.json").exists()
+    assert not replace(pm2_home, newer_than=0, **options)["changed"]
+
+
+def interrupted(*_arguments: object, **_options: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_services_that_pm2_lost_come_back_in_the_numbers_that_were_saved(pm2_home: Shop) -> None:
+    three_services(pm2_home)
+    pm2_home.pm2("scale", "api", "3")
+    ask(pm2_home, state="saved")
+    pm2_home.pm2("delete", "api", "store")
+    answer = replace(pm2_home, name=["api", "admin", "store"])
+    assert {name: found["online"] for name, found in answer["names"].items()} == {"api": 3, "admin": 1, "store": 1}
+    assert [outcome["name"] for outcome in answer["replaced"]] == ["api", "store", "admin"]  # first what nobody serves
+    with pytest.raises(EcommusError, match="pm2 knows no process other"):
+        replace(pm2_home, name=["other"])
+
+
 @pytest.mark.exhaustive
 def test_without_an_ecosystem_file_the_old_definition_is_used(pm2_home: Shop) -> None:
     api(pm2_home)

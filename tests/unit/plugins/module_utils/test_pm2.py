@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.mdlabs.ecommus.plugins.module_utils import _pm2_control, _pm2_logs, _process, _proof, _shared_port
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _pm2_control, _pm2_logs, _pm2_rpc, _process, _proof, _shared_port
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._cutover_record import Record
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2 import Pm2, saved_names
@@ -153,6 +153,27 @@ def test_a_daemon_is_alive_when_its_pid_and_its_socket_are_there(tmp_path: Path)
     assert pm2.living() == pm2.daemon_pid() == os.getpid()
     (tmp_path / "pm2.pid").write_text("none")
     assert pm2.living() is None
+
+
+def test_a_daemon_that_dies_while_it_is_asked_is_not_replaced_by_an_empty_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pm2 command would start one."""
+    (tmp_path / "rpc.sock").touch()
+    (tmp_path / "pm2.pid").write_text(str(os.getpid()))
+    pm2 = Pm2(str(tmp_path), (str(tmp_path),))
+    command = tmp_path / "pm2"
+    command.write_text(f"#!/bin/sh\ntouch {tmp_path}/started\necho '[]'\n")
+    command.chmod(0o755)
+    assert pm2.raw() == []  # it lives, and does not answer
+
+    def dies(*_question: object, **_options: object) -> None:
+        (tmp_path / "pm2.pid").unlink()
+        raise _pm2_rpc.RpcError("the pm2 daemon did not answer", "")
+
+    (tmp_path / "started").unlink()
+    monkeypatch.setattr(_pm2_rpc, "call", dies)
+    with pytest.raises(EcommusError, match="no pm2 daemon"):
+        pm2.raw()
+    assert not (tmp_path / "started").exists()
 
 
 def test_a_cut_over_under_way_is_remembered_until_it_ends(tmp_path: Path) -> None:
