@@ -90,8 +90,15 @@ def cluster(
     overlap: str = "all",
     environment: t.Mapping[str, str] | None = None,
 ) -> Service:
-    """The processes *name*, in cluster mode, to be replaced by as many new ones."""
+    """The processes *name*, in cluster mode, to be replaced by as many new ones.
+
+    That these take connections to ``port`` of *conditions* has to be proven only when they do not say so themselves. And only where the
+    old ones are seen to do so: else the port is not theirs, and nobody is served whom an early end of theirs would cost an answer.
+    """
     old, count = resume(pm2, Record.of(pm2.home), name)
+    says_so = ecosystem.app(name).wait_ready if ecosystem is not None else old[0].wait_ready
+    if conditions.port is not None and (says_so or not set(_proof.taking(pm2, conditions.port)) & {entry.pid for entry in old}):
+        conditions = dataclasses.replace(conditions, port=None)
     return Service(pm2, name, ecosystem, conditions, old, count, f"overlap {overlap}", environment=environment)
 
 

@@ -105,6 +105,11 @@ class _Shared(_cutover.Service):
     def add(self, count: int) -> None:
         super().add(count)
         entry = self.added[-1]
+        deadline = time.monotonic() + self.conditions.timeout
+        # one that does not say when it is ready is online before it listens; here the kernel shows that it does
+        while not entry.wait_ready and time.monotonic() < deadline and entry.pid not in _process.listening_pids(self._shared.port):
+            _proof.watch(self.pm2, [entry], 0)
+            time.sleep(0.05)
         if entry.pid not in _process.listening_pids(self._shared.port):
             raise _proof.NotProven(
                 f"{self.name} (id {entry.pm_id}) does not listen on port {self._shared.port}",

@@ -85,6 +85,7 @@ def _request(pm2: Pm2, params: t.Mapping[str, t.Any]) -> _pm2_states.Request:
         ),
         ecosystem=_ecosystem.Ecosystem(pm2, os.path.abspath(file), params["ecosystem_env"]) if file else None,
         health_urls=urls,
+        service_ports=params["service_ports"],
         stop_timeout=params["stop_timeout"],
         overlap=params["overlap"],
         parallel=params["parallel"],

@@ -35,6 +35,7 @@ class Request:
     :param stop_timeout: seconds that a process may need to end; pm2 must be set to grant it. None: what pm2 is set to.
     :param parallel: how many new processes ``replaced`` lets come up at the same time.
     :param instances: how many of each name ``started`` brings to life; None: all that pm2 knows.
+    :param service_ports: by process name, where it takes connections, if the ecosystem file does not say so.
     :param environment: by process name, variables that ``replaced`` gives new processes on top of those of the file.
     :param newer_than: seconds since the epoch; ``replaced`` leaves alone what started later, with the code and the environment file of now.
     """
@@ -42,6 +43,7 @@ class Request:
     conditions: _proof.Conditions
     ecosystem: _ecosystem.Ecosystem | None = None
     health_urls: t.Mapping[str, t.Sequence[str]] = dataclasses.field(default_factory=dict)
+    service_ports: t.Mapping[str, int] = dataclasses.field(default_factory=dict)
     stop_timeout: float | None = None
     overlap: str = "all"
     parallel: int = 1
@@ -209,6 +211,8 @@ def _beside(pm2: Pm2, name: str, request: Request) -> contextlib.AbstractContext
     wanted = ecosystem.apps[name].exec_mode if ecosystem else None
     running = {entry.exec_mode for entry in pm2.table(name) if not entry.stopped}
     if running == {"cluster"} and wanted in ("cluster", None):
+        if not conditions.health_urls:  # which prove more
+            conditions = dataclasses.replace(conditions, port=_port(name, request) or request.service_ports.get(name))
         return contextlib.nullcontext(_cutover.cluster(pm2, name, ecosystem, conditions, overlap=request.overlap, environment=environment))
     if request.fork_strategy != "auto" or wanted != "fork":
         raise _shared_port.CannotShare("")

@@ -15,6 +15,7 @@ import http.client
 import itertools
 import json
 import os
+import socket
 import time
 import typing as t
 import urllib.parse
@@ -26,6 +27,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2_table import E
 
 _POLL = 0.25  # seconds between looks at the table, some milliseconds each: a bad boot is seen within half a second
 _RESTART = 1.0  # seconds that pm2 may take to restart a process which has just ended
+_NODE_BOOT = 10.0  # seconds until node runs a line of pm2's on a busy host; some hundredths elsewhere
 _BAD_ANSWERS = 3  # of one process that said it is ready, in a row, before it is given up: it is taking real requests meanwhile
 
 
@@ -41,6 +43,7 @@ class Conditions:
     :param health_urls: plain http URLs on this host; each process must answer each of them with 200, and not with ``"ok": false``.
     :param stable_seconds: how long its id, pid and restart counter must stand still.
     :param timeout: seconds until it is online and answers.
+    :param port: on which each process must take connections; see :func:`_check_taking`.
     :param source_ports: ports to ask from, where the answering process depends on that; see :mod:`_shared_port`.
     :param env_file: what it reads at boot; see :mod:`_proof_environment`, also for ``env_keys`` and ``environment``.
     """
@@ -49,6 +52,7 @@ class Conditions:
     health_urls: tuple[str, ...] = ()
     stable_seconds: float = 3.0
     timeout: float = 60.0
+    port: int | None = None
     source_ports: t.Sequence[int] = ()
     env_file: str | None = None
     env_keys: tuple[str, ...] = ()
@@ -72,7 +76,10 @@ def answer(pm2: Pm2, ids: t.Collection[int], conditions: Conditions) -> list[Ent
     """
     entries = settle(pm2, ids, conditions.timeout)
     for entry in entries:
+        _await_directory(pm2, entry, conditions.expect_path)
         check_identity(entry, conditions)
+    if conditions.port is not None:
+        _check_taking(pm2, entries, conditions.port, conditions.timeout)
     for url in conditions.health_urls:
         _check_health(pm2, entries, url, conditions.timeout, itertools.cycle(conditions.source_ports or (0,)))
     return entries
@@ -115,6 +122,21 @@ def watch(pm2: Pm2, entries: t.Collection[Entry], seconds: float) -> None:
         time.sleep(min(_POLL, max(0.01, deadline - time.monotonic())))
 
 
+def _await_directory(pm2: Pm2, entry: Entry, expected: str | None) -> None:
+    """Give *entry* the time to go where it belongs.
+
+    A worker begins in the directory of the daemon, and leaves it when node has booted (pm2 7.0.4 lib/ProcessContainer.js). One that says
+    when it is ready is long past that.
+    """
+    deadline = time.monotonic() + _NODE_BOOT
+    while expected is not None and not entry.wait_ready and time.monotonic() < deadline:
+        info = _process.inspect(entry.pid)
+        if info is None or (info.cwd is not None and _under(info.cwd, os.path.realpath(expected))):
+            return
+        watch(pm2, [entry], 0)
+        time.sleep(0.02)
+
+
 def check_identity(entry: Entry, conditions: Conditions) -> None:
     """See that *entry* runs the right code, and began with the environment that is there now."""
     check_path(entry, conditions.expect_path)
@@ -150,6 +172,36 @@ def check_path(entry: Entry, expected: str | None) -> None:
     link = _newest_link(entry.script)
     if link is not None and link[1] > info.started + 0.05:  # the kernel counts start times in hundredths of a second
         raise _failure(entry, f"was started before the link {link[0]} was switched")
+
+
+def _check_taking(pm2: Pm2, entries: t.Collection[Entry], port: int, timeout: float) -> None:
+    """Wait until each of *entries*, in cluster mode, has taken a connection to *port*.
+
+    For those that do not promise to say when they are ready (``wait_ready``). pm2 calls them online as soon as they exist, and tells
+    nobody but its own reload that a worker listens (pm2 7.0.4 lib/God.js executeApp, lib/God/Reload.js). The kernel shows the daemon as
+    the one who listens. But the daemon hands connections only to workers that listen on that very port, to each in turn, and who holds
+    one the kernel does show. No request is sent: what answers 200 without a proxy in front is not known of every service.
+    """
+    waiting = {entry.pid: entry for entry in entries}
+    deadline = time.monotonic() + max([timeout, *(entry.listen_timeout_ms / 1000 for entry in entries)])
+    while True:
+        for pid in taking(pm2, port):
+            waiting.pop(pid, None)
+        watch(pm2, entries, 0)
+        if not waiting:
+            return
+        if time.monotonic() > deadline:
+            raise _failure(next(iter(waiting.values())), f"takes no connection on port {port} within {timeout:.0f} s")
+        time.sleep(0.02)
+
+
+def taking(pm2: Pm2, port: int) -> list[int]:
+    """Which of pm2's processes takes the next connection to *port* of this host; none when nobody does."""
+    try:
+        with socket.create_connection(("localhost", port), timeout=2) as connection:
+            return _process.peer_pids(connection, timeout=0.3, candidates=[entry.pid for entry in pm2.table()])
+    except OSError:
+        return []
 
 
 def _check_health(pm2: Pm2, entries: t.Collection[Entry], url: str, timeout: float, source_ports: t.Iterator[int]) -> None:

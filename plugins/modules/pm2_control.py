@@ -103,6 +103,14 @@ options:
       - Connections are followed to the process that takes them, so that a good answer of an old process does not count for a new one.
     type: dict
     default: {}
+  service_ports:
+    description:
+      - For O(state=replaced) in cluster mode, per process name the TCP port of this host that its processes take connections on,
+        if E(PORT) in O(ecosystem_file) does not say so.
+      - A new process that does not tell pm2 when it is ready (C(wait_ready)) and has no O(health_urls) is believed when it has taken a
+        connection there. Until then no old one goes. A port that no old process is seen to serve proves nothing.
+    type: dict
+    default: {}
   stable_seconds:
     description: Seconds for which processes must live unchanged before they are believed.
     type: float
@@ -378,6 +386,7 @@ def main() -> None:
             "env_file": {"type": "path"},
             "env_keys": {"type": "list", "elements": "str", "default": [], "no_log": False},
             "health_urls": {"type": "dict", "default": {}},
+            "service_ports": {"type": "dict", "default": {}},
             "stable_seconds": {"type": "float", "default": 3.0},
             "timeout": {"type": "float", "default": 60.0},
             "stop_timeout": {"type": "float"},

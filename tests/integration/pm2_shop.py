@@ -32,7 +32,7 @@ const boot = () => {
     setTimeout(() => { res.statusCode = __STATUS__; res.end(answer) }, 5)
   })
   server.keepAliveTimeout = 5000
-  server.listen(+process.env.PORT, process.env.LISTEN || '127.0.0.1', () => process.send && process.send('ready'))
+  server.listen(+(process.env.PORT || process.env.MAIN), process.env.LISTEN || '127.0.0.1', () => process.send && process.send('ready'))
   process.on('SIGINT', () => {
     draining = true
     setTimeout(() => server.close(() => setTimeout(() => process.exit(0), 500)), 400)
@@ -44,6 +44,7 @@ __BOOT__
 BOOTS = {
     "good": "boot()",
     "slow": "setTimeout(boot, 1500)",
+    "late listener": "setTimeout(boot, 4000)",
     "hang": "setInterval(() => {}, 1000)",
     "crash": "setTimeout(() => { throw new Error('cannot boot, postgres://shop:hunter2@db/shop ' + process.env.API_TOKEN) }, 150)",
     "instant": "process.exit(1)",
@@ -163,6 +164,7 @@ class Shop:
             "stable_seconds": 1.0,
             "timeout": 15.0,
             "stop_timeout": None,
+            "service_ports": {},
             "overlap": "all",
             "parallel": 1,
             "newer_than": None,

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -154,6 +155,75 @@ def test_a_killed_attempt_does_not_leave_twice_as_many(pm2_home: Shop) -> None:
         replace(pm2_home)
     assert len(online(pm2_home, "api")) == 2 and not set(before) & set(online(pm2_home, "api"))
     assert hammer.failures == []
+
+
+@pytest.mark.parametrize(("instances", "options"), some((1, {"stable_seconds": 0, "parallel": 16}), (2, {"overlap": "one"}), (2, {})))
+def test_a_process_that_does_not_say_when_it_is_ready_must_take_connections(
+    pm2_home: Shop, instances: int, options: dict[str, object]
+) -> None:
+    """pm2 calls it online at once. It listens long after it was watched."""
+    api(pm2_home, instances, wait_ready=False)
+    wait_until_it_answers()
+    pm2_home.release("r2", "late listener")
+    pm2_home.switch("r2")
+    with Hammer(PORT) as hammer:
+        replace(pm2_home, health_urls={}, **options)
+    assert hammer.failures == [] and hammer.releases == {"r1", "r2"}
+    assert {get(PORT)["release"] for _ in range(6)} == {"r2"}
+
+
+@pytest.mark.parametrize("mode", some("cluster", "fork"))
+def test_a_process_that_never_listens_does_not_touch_the_old_ones(pm2_home: Shop, mode: str) -> None:
+    api(pm2_home, 1, mode, wait_ready=False)
+    wait_until_it_answers()
+    pm2_home.release("bad", "hang")
+    pm2_home.switch("bad")
+    before = online(pm2_home, "api")
+    with Hammer(PORT) as hammer, pytest.raises(EcommusError, match=f"(takes no connection|does not listen) on port {PORT}") as caught:
+        replace(pm2_home, health_urls={}, timeout=4, fork_strategy="auto")
+    assert caught.value.details["old_untouched"] and online(pm2_home, "api") == before
+    assert hammer.failures == [] and hammer.releases == {"r1"}
+
+
+@pytest.mark.parametrize(("known", "safe"), some((True, True), (False, False)))
+def test_the_port_may_be_named_where_the_ecosystem_file_does_not(pm2_home: Shop, known: bool, safe: bool) -> None:
+    pm2_home.define("api", "cluster", None, 1, wait_ready=False, env={"MAIN": PORT})
+    pm2_home.start("api")
+    wait_until_it_answers()
+    pm2_home.release("r2", "late listener")
+    pm2_home.switch("r2")
+    with Hammer(PORT) as hammer:
+        replace(pm2_home, health_urls={}, service_ports={"api": PORT} if known else {})
+    assert (hammer.failures == []) == safe
+
+
+@pytest.mark.exhaustive
+def test_a_port_that_nobody_serves_proves_nothing(pm2_home: Shop) -> None:
+    """One that the inventory has wrong must not stop an upgrade, and still less a way back."""
+    pm2_home.define("api", "cluster", None, 1, wait_ready=False, env={"MAIN": PORT})
+    pm2_home.start("api")
+    wait_until_it_answers()
+    assert replace(pm2_home, health_urls={}, service_ports={"api": PORT + 1})["changed"]
+
+
+@pytest.mark.exhaustive
+def test_fork_mode_shares_its_port_with_a_process_that_does_not_say_when_it_is_ready(pm2_home: Shop) -> None:
+    api(pm2_home, None, "fork", wait_ready=False)
+    wait_until_it_answers()
+    pm2_home.release("r2", "late listener")
+    pm2_home.switch("r2")
+    with Hammer(PORT) as hammer:
+        answer = replace(pm2_home, health_urls={}, fork_strategy="auto")
+    assert answer["replaced"][0]["strategy"] == "shared port" and hammer.failures == [] and get(PORT)["release"] == "r2"
+
+
+def wait_until_it_answers() -> None:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            get(PORT)
+            return
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("forgotten", ["dump.pm2", "ecommus-cutover.json"])
