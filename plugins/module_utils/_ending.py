@@ -23,9 +23,10 @@ _CLOCK = 0.05  # seconds; the kernel counts start times in hundredths of a secon
 _KILLED = re.compile(r"Process with pid (\d+) still alive after \d+ms, sending SIGKILL")  # pm2 7.0.4 lib/God/Methods.js processIsDead
 
 
-def stop(pm2: Pm2, entries: t.Sequence[Entry]) -> None:
-    """Stop *entries*, all at once; they stay in the table, and pm2 does not start them again.
+def stop(pm2: Pm2, entries: t.Sequence[Entry], *, allow_killed: bool = False) -> list[int]:
+    """Stop *entries*, all at once; they stay in the table, and pm2 does not start them again. The process ids of those that it had to kill.
 
+    :param allow_killed: whether it may kill them, as services that are given up. One that works at a job must not be cut off.
     :raises EcommusError: when one did not end, or pm2 had to kill it.
     """
     killed = _end(pm2, "stop", entries)
@@ -39,13 +40,14 @@ def stop(pm2: Pm2, entries: t.Sequence[Entry]) -> None:
                 process=entry.name,
             )
     for entry in entries:
-        if entry.pid in killed:
+        if entry.pid in killed and not allow_killed:
             raise EcommusError(
                 f"{entry.name} (id {entry.pm_id}, pid {entry.pid}) did not end within {entry.kill_timeout_ms} ms and was killed by pm2",
                 "what it was working on is cut off: check it; raise kill_timeout in the ecosystem file above the longest job",
                 process=entry.name,
                 killed=killed,
             )
+    return killed
 
 
 def delete(pm2: Pm2, entries: t.Sequence[Entry], *, quiet: float = 0.1) -> list[int]:

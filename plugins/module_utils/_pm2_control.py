@@ -48,7 +48,9 @@ def control(params: t.Mapping[str, t.Any], *, check_mode: bool) -> dict[str, t.A
         try:
             for name, outcome in () if check_mode else _pm2_states.act(pm2, state, wanting, request):
                 done.append(name)
-                if outcome is not None:
+                if isinstance(outcome, list):
+                    result["killed"] = result.get("killed", []) + outcome
+                elif outcome is not None:
                     result.setdefault("replaced", []).append(dataclasses.asdict(outcome))
         except EcommusError as error:
             failed = error.details.get("process", next((name for name in wanting if name not in done), None))
@@ -87,6 +89,7 @@ def _request(pm2: Pm2, params: t.Mapping[str, t.Any]) -> _pm2_states.Request:
         health_urls=urls,
         service_ports=params["service_ports"],
         stop_timeout=params["stop_timeout"],
+        allow_killed=params["allow_killed"],
         overlap=params["overlap"],
         parallel=params["parallel"],
         fork_strategy=params["fork_strategy"],

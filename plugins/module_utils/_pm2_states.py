@@ -33,6 +33,7 @@ class Request:
 
     :param health_urls: by process name; see :class:`_proof.Conditions`.
     :param stop_timeout: seconds that a process may need to end; pm2 must be set to grant it. None: what pm2 is set to.
+    :param allow_killed: whether ``stopped`` is reached also when pm2 had to kill a process.
     :param parallel: how many new processes ``replaced`` lets come up at the same time.
     :param instances: how many of each name ``started`` brings to life; None: all that pm2 knows.
     :param service_ports: by process name, where it takes connections, if the ecosystem file does not say so.
@@ -45,6 +46,7 @@ class Request:
     health_urls: t.Mapping[str, t.Sequence[str]] = dataclasses.field(default_factory=dict)
     service_ports: t.Mapping[str, int] = dataclasses.field(default_factory=dict)
     stop_timeout: float | None = None
+    allow_killed: bool = False
     overlap: str = "all"
     parallel: int = 1
     fork_strategy: str = "auto"
@@ -136,8 +138,8 @@ def _plan_unknown(pm2: Pm2, state: str, name: str, request: Request) -> list[Ent
     )
 
 
-def act(pm2: Pm2, state: str, names: t.Sequence[str], request: Request) -> t.Iterator[tuple[str, _cutover.Outcome | None]]:
-    """Bring *names* to *state* in order; yields each as soon as it is there.
+def act(pm2: Pm2, state: str, names: t.Sequence[str], request: Request) -> t.Iterator[tuple[str, _cutover.Outcome | list[int] | None]]:
+    """Bring *names* to *state* in order; yields each as soon as it is there, for ``stopped`` with the process ids that pm2 had to kill.
 
     :raises EcommusError: at the first failure; ``process`` of its details is the name where that is known.
     """
@@ -158,7 +160,8 @@ def act(pm2: Pm2, state: str, names: t.Sequence[str], request: Request) -> t.Ite
         if state == "started":
             fresh += _started(pm2, name, entries, request)
         elif state == "stopped":
-            _ending.stop(pm2, entries or ())
+            yield name, _ending.stop(pm2, entries or (), allow_killed=request.allow_killed)
+            continue
         elif state == "deleted":
             _ending.delete(pm2, entries or ())
         else:

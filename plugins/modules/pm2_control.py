@@ -46,7 +46,7 @@ options:
       - V(alive) starts a daemon in the place of one that died, with the processes that were saved last (C(pm2 resurrect)).
         One that knows no process although some were saved counts as dead. In check mode it fails when there is none.
       - V(started) starts what does not run. A name that pm2 does not know is started from O(ecosystem_file).
-      - V(stopped) stops gracefully, and fails when pm2 had to kill a process (its job is cut off then).
+      - V(stopped) stops gracefully, and fails when pm2 had to kill a process (its job is cut off then), see O(allow_killed).
       - V(restarted) restarts in place one by one, with the environment that pm2 remembers. A service with one process is away meanwhile.
       - V(reloaded) runs C(pm2 reload) one by one, each proven before the next. It protects from pm2's lies, not from a bad release.
       - V(replaced) adds, proves, then removes. Takes directory, script and environment from O(ecosystem_file) as it is now.
@@ -125,6 +125,10 @@ options:
         of the process is shorter, for pm2 would kill it in the middle of its job and report success.
       - Given with O(state=replaced), also V(0), it is an error when pm2 had to kill an old process.
     type: float
+  allow_killed:
+    description: Whether O(state=stopped) may be reached by pm2 killing a process, such as one of a service that hangs and is given up.
+    type: bool
+    default: false
   instances:
     description:
       - For O(state=started), how many processes of each name are to run. Others that stand still are left so, and none that runs
@@ -339,7 +343,7 @@ left_over:
   elements: int
 killed:
   description: Process ids of processes that pm2 had to kill.
-  returned: when O(state=stopped) fails for that
+  returned: with O(state=stopped), when it stopped any, or fails for that
   type: list
   elements: int
 command:
@@ -390,6 +394,7 @@ def main() -> None:
             "stable_seconds": {"type": "float", "default": 3.0},
             "timeout": {"type": "float", "default": 60.0},
             "stop_timeout": {"type": "float"},
+            "allow_killed": {"type": "bool", "default": False},
             "instances": {"type": "int"},
             "overlap": {"type": "str", "choices": ["all", "one"], "default": "all"},
             "parallel": {"type": "int", "default": 1},

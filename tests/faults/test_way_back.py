@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -185,6 +187,24 @@ def test_other_installs_go_back_from_a_release_that_is_live(make_scene: Callable
     scene = make_scene(name)
     fails_in_verify(scene)
     scene.serves(OLD, "rolled_back")
+
+
+def test_in_place_services_that_do_not_end_by_themselves_are_given_up(make_scene: Callable[[str], Scene]) -> None:
+    """They hang, and pm2 has to kill them one after the other: no job is cut off by that, and the shop must not stand still for it."""
+    scene = make_scene("cedar")
+    hung = {scene.shop.shop.processes[service].name for service in ("api", "storefront")}
+    running = scene.start()
+    running.until(lambda: phase(scene.shop) == "activate")
+    switch_a_plugin_off(scene)
+    running.until(lambda: phase(scene.shop) == "verify")
+    for process in scene.shop.processes():
+        if process["name"] in hung:
+            os.kill(process["pid"], signal.SIGSTOP)
+    outcome = running.outcome()
+    assert outcome.code == 2, outcome.said[-5000:]
+    scene.serves(OLD, "rolled_back")
+    for name in hung:
+        assert re.search(rf"{name} did not end by itself and was killed", outcome.said), outcome.said[-5000:]
 
 
 # --- where no copy can be made beside the database --------------------------------------------------

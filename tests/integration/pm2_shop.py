@@ -171,6 +171,7 @@ class Shop:
             "include_stopped": False,
             "instances": None,
             "environment": {},
+            "allow_killed": False,
             "allow_version_mismatch": False,
             "fork_strategy": "restart",
             "save": False,

@@ -154,8 +154,12 @@ def test_a_job_that_pm2_cuts_off_is_a_failure(pm2_home: Shop) -> None:
     with pytest.raises(EcommusError, match="pm2 would kill workers"):
         ask(pm2_home, state="stopped", name=["workers"], stop_timeout=3)
     assert len(online(pm2_home, "workers")) == 1
-    with pytest.raises(EcommusError, match="was killed by pm2"):
+    with pytest.raises(EcommusError, match="was killed by pm2") as caught:
         ask(pm2_home, state="stopped", name=["workers"])
+    ask(pm2_home, state="started", name=["workers"])
+    (pid,) = online(pm2_home, "workers")
+    answer = ask(pm2_home, state="stopped", name=["workers"], allow_killed=True)
+    assert answer["killed"] == [pid] and answer["names"]["workers"]["stopped"] == 1 and len(caught.value.details["killed"]) == 1
 
 
 def test_unknown_names_are_refused_before_anything_is_touched(pm2_home: Shop) -> None:
