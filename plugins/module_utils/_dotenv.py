@@ -21,7 +21,7 @@ _QUOTES = "\"'`"
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Written without quotes: nothing that node, a shell or systemd's EnvironmentFile would read differently.
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=-]*")
-_SECRET_NAME = re.compile(r"SECRET|TOKEN|PASSW|JWT|KEY|CREDENTIAL|DSN|SALT", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"SECRET|TOKEN|PASS|JWT|KEY|CREDENTIAL|DSN|SALT", re.IGNORECASE)
 _NO_SECRET_NAME = re.compile(r"(_FILE|_PATH|_DIR|_ID|_EXPIRY|_URL)$", re.IGNORECASE)
 _URL_WITH_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#:]*:(?P<password>[^/?#]*)@", re.IGNORECASE)
 

@@ -17,7 +17,7 @@ import shutil
 import time
 import typing as t
 
-from ansible_collections.mdlabs.ecommus.plugins.module_utils import _files, _pm2_rpc, _pm2_table, _process
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _dotenv, _files, _pm2_rpc, _pm2_table, _process
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._command import Result, clean_environment, run
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 
@@ -34,10 +34,12 @@ class Pm2:
 
     :param home: PM2_HOME, absolute.
     :param path_prefix: directories in front of PATH in which ``pm2`` and ``node`` are looked for first.
+    :param secrets_file: an environment file that the processes read themselves.
     """
 
     home: str
     path_prefix: tuple[str, ...] = ()
+    secrets_file: str | None = None
 
     @property
     def environment(self) -> dict[str, str]:
@@ -136,7 +138,12 @@ class Pm2:
         return [entry for entry in _pm2_table.entries(self.raw()) if name is None or entry.name == name]
 
     def secrets(self) -> set[str]:
-        return _pm2_table.secrets(self.raw())
+        """What no output may quote: of what pm2 gives the processes, and of what they read themselves.
+
+        :raises EcommusError: when that is not known.
+        """
+        read = _dotenv.secrets(_dotenv.read(self.secrets_file)) if self.secrets_file else []
+        return _pm2_table.secrets(self.raw()).union(read)
 
     def orphans(self) -> list[_process.ProcessInfo]:
         """Children of the daemon that its table does not know: they may still answer on a port, and no pm2 command reaches them."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import typing as t
@@ -32,13 +33,15 @@ def note(pm2: Pm2, error: EcommusError, entries: t.Iterable[Entry], since: Mark,
 
     pm2 writes logs late: of a process that ends in its first milliseconds there is nothing in them, and the remedy says what to do then.
     """
+    if "log" in error.details:
+        return
     entries = list(entries)
-    for entry in entries:
-        for path in (entry.error_log, entry.out_log):
-            text = read_from(path, since.get(path or "", 0))
-            if text.strip() and "log" not in error.details:
-                error.details["log"] = excerpt(text, pm2.secrets(), lines)
-    if entries and "log" not in error.details:
+    texts = (read_from(path, since.get(path or "", 0)) for entry in entries for path in (entry.error_log, entry.out_log))
+    text = next((text for text in texts if text.strip()), "")
+    if text:
+        with contextlib.suppress(EcommusError):  # what cannot be cleaned of secrets is not quoted
+            error.details["log"] = excerpt(text, pm2.secrets(), lines)
+    elif entries:
         error.remedy += f". It left nothing in its log; see what `node {entries[0].script}` says in {entries[0].cwd}"
 
 

@@ -21,4 +21,5 @@ def pm2_options() -> dict[str, t.Any]:
 
 def pm2_of(parameters: t.Mapping[str, t.Any]) -> Pm2:
     """The daemon that the options name."""
-    return Pm2(os.path.abspath(parameters["pm2_home"]), tuple(parameters["path_prefix"]))
+    secrets_file = parameters.get("secrets_file") or parameters.get("env_file")
+    return Pm2(os.path.abspath(parameters["pm2_home"]), tuple(parameters["path_prefix"]), secrets_file)

@@ -96,6 +96,11 @@ options:
     type: list
     elements: str
     default: []
+  secrets_file:
+    description:
+      - An environment file that the processes read themselves. No error quotes a secret of it, whatever a process has written to its log.
+      - What is given as O(env_file) is this too.
+    type: path
   health_urls:
     description:
       - Per process name, plain HTTP URLs on this host.
@@ -389,6 +394,7 @@ def main() -> None:
             "expect_path": {"type": "path"},
             "env_file": {"type": "path"},
             "env_keys": {"type": "list", "elements": "str", "default": [], "no_log": False},
+            "secrets_file": {"type": "path", "no_log": False},
             "health_urls": {"type": "dict", "default": {}},
             "service_ports": {"type": "dict", "default": {}},
             "stable_seconds": {"type": "float", "default": 3.0},

@@ -16,7 +16,7 @@ import shopstate
 from aftermath import NEW, OLD, Scene
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _process
 from ecommus_lab.config import WORKERS
-from interruption import phase
+from interruption import phase, state
 from playbook import Outcome
 
 RATE = 20  # requests of the prober per second, over the four services
@@ -42,6 +42,14 @@ def assert_there_is_a_bug_report(scene: Scene, report: dict) -> None:
     text = Path(report["bug_report"]).read_text()
     assert report["to_version"] in text
     assert scene.shop.secrets.database_password not in text
+
+
+def assert_nobody_is_told(scene: Scene, outcome: Outcome, secret: str) -> None:
+    """Neither on the screen nor in the journal, the report or what else the run has left."""
+    assert secret not in outcome.said
+    for directory in (scene.runs, state(scene.shop)):
+        for path in directory.rglob("*"):
+            assert not path.is_file() or secret not in path.read_text(errors="replace"), path
 
 
 def refused(scene: Scene, says: str, remedy: str, version: str = NEW, **variables: object) -> None:
@@ -260,6 +268,8 @@ def test_a_release_dies_only_where_it_is_live(make_scene: Callable[[str], Scene]
     outcome = scene.upgrade("v1.4.1-sly", ecommus_prober_rate=RATE, rollback_data=False)
     report = failed(scene, outcome, "failed", r"^api \(id \d+\) crashed and was restarted by pm2", "correct the release")
     assert_there_is_a_bug_report(scene, report)
+    assert "the cache is corrupt: ***" in Path(report["bug_report"]).read_text()
+    assert_nobody_is_told(scene, outcome, scene.shop.secrets.jwt_secret)  # which the API has read from .env and put into its log
     assert report["requests_failed"] <= 2, report["services"]  # what was inside a process that died
     scene.serves(OLD, "rolled_back", data=NEW)
 

@@ -31,7 +31,7 @@ def env_file(shop: Shop, text: str) -> Path:
 
 def replace(shop: Shop, **options: Any) -> dict[str, Any]:
     wanted = {"state": "replaced", "name": ["api"], "ecosystem_file": str(shop.ecosystem), "expect_path": str(shop.current)}
-    return control(shop.params(**wanted, env_file=str(shop.current / ".env"), **options), check_mode=False)
+    return control(shop.params(**{**wanted, "env_file": str(shop.current / ".env"), **options}), check_mode=False)
 
 
 def pids(shop: Shop) -> list[int]:
@@ -85,6 +85,34 @@ def test_a_release_with_a_file_of_its_own_is_not_believed(pm2_home: Shop) -> Non
     assert "hunter2" not in f"{caught.value}{caught.value.details}"
     assert caught.value.details["old_untouched"]
     assert pids(pm2_home) == before
+
+
+@pytest.mark.parametrize("option", ["secrets_file", "env_file"])
+@pytest.mark.parametrize(("mode", "state"), [("cluster", "replaced"), ("fork", "replaced"), ("fork", "started")])
+def test_no_error_quotes_a_secret_that_the_process_read_itself(pm2_home: Shop, mode: str, state: str, option: str) -> None:
+    pm2_home.release("bad", "tells")
+    path = env_file(pm2_home, "STRIPE_SECRET_KEY=sk_live_51H\nSMTP_PASS=hunter2\nCURRENCY=RON\n")
+    pm2_home.define("api", mode, PORT, 1)
+    pm2_home.start("api")
+    pm2_home.switch("bad")
+    if state == "started":
+        pm2_home.pm2("stop", "api")
+    with pytest.raises(EcommusError) as caught:
+        replace(pm2_home, state=state, stable_seconds=3, **{"env_file": None, option: str(path)})
+    told = f"{caught.value}{caught.value.details}"
+    assert "cannot pay: STRIPE_SECRET_KEY=***" in told and "CURRENCY=RON" in told
+    assert "sk_live" not in told and "hunter2" not in told
+
+
+def test_what_cannot_be_cleaned_of_secrets_is_not_quoted(pm2_home: Shop) -> None:
+    pm2_home.release("bad", "tells")
+    env_file(pm2_home, "STRIPE_SECRET_KEY=sk_live_51H\n")
+    pm2_home.define("api", "cluster", PORT, 1)
+    pm2_home.start("api")
+    pm2_home.switch("bad")
+    with pytest.raises(EcommusError, match="crashed") as caught:
+        replace(pm2_home, env_file=None, secrets_file=str(pm2_home.root / "away"))
+    assert "log" not in caught.value.details and caught.value.details["old_untouched"]
 
 
 def test_described_proves_the_directory(pm2_home: Shop) -> None:
