@@ -20,6 +20,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils import (
     _proof,
     _shared_port,
 )
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._cutover_record import Record
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2 import Pm2
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2_table import Entry
@@ -37,7 +38,7 @@ class Request:
     :param parallel: how many new processes ``replaced`` lets come up at the same time.
     :param instances: how many of each name ``started`` brings to life; None: all that pm2 knows.
     :param service_ports: by process name, where it takes connections, if the ecosystem file does not say so.
-    :param environment: by process name, variables that ``replaced`` gives new processes on top of those of the file.
+    :param environment: by process name, variables that new processes get on top of those of the file.
     :param newer_than: seconds since the epoch; ``replaced`` leaves alone what started later, with the code and the environment file of now.
     """
 
@@ -102,23 +103,29 @@ def plan(pm2: Pm2, state: str, name: str, request: Request) -> list[Entry] | Non
     if state == "stopped":
         _check_stop_timeout(running, request.stop_timeout)
     elif state == "started":
-        still = [entry for entry in entries if not entry.online]
-        return still if request.instances is None else still[: max(0, request.instances - len(entries) + len(still))]
+        _defining(name, request)
+        still, number = _to_start(entries, _total(pm2, entries, name, request), request.instances)
+        return still or (None if number else [])
     elif state == "replaced":
         if not running:
             raise EcommusError(
                 f"{name} is stopped, so there is nothing to replace", "start it (state=started), or leave it out", process=name
             )
-        ecosystem = request.ecosystem_of(name)
-        if ecosystem is not None:
-            ecosystem.app(name)
-        elif name in request.environment:
-            raise EcommusError(
-                f"{name} cannot be given another environment: no ecosystem file defines it", "name it in ecosystem_file", process=name
-            )
+        _defining(name, request)
         _check_stop_timeout(running, request.stop_timeout)
         return running if any(not _is_new(entry, request) for entry in running) else []
     return entries if state == "deleted" or (request.include_stopped and state != "stopped") else running
+
+
+def _defining(name: str, request: Request) -> None:
+    """See that the ecosystem file, if it defines *name*, can do so, and that it does where it has to."""
+    ecosystem = request.ecosystem_of(name)
+    if ecosystem is not None:
+        ecosystem.app(name)
+    elif name in request.environment:
+        raise EcommusError(
+            f"{name} cannot be given another environment: no ecosystem file defines it", "name it in ecosystem_file", process=name
+        )
 
 
 def _plan_unknown(pm2: Pm2, state: str, name: str, request: Request) -> list[Entry] | None:
@@ -228,17 +235,49 @@ def _port(name: str, request: Request) -> int | None:
     return ecosystem.apps[name].port if ecosystem else None
 
 
-def _started(pm2: Pm2, name: str, entries: t.Sequence[Entry] | None, request: Request) -> list[Entry]:
-    """Start the *entries* that stand still, or *name* from the ecosystem file when there are none.
+def _to_start(known: t.Sequence[Entry], total: int, instances: int | None) -> tuple[list[Entry], int]:
+    """Which of the entries *known* a start is about, and how many processes it brings.
 
-    They answer, and are still to be watched.
+    :param total: how many entries there should be. It is another number than there are after an attempt that was killed.
+    :param instances: as in :class:`Request`.
     """
-    conditions = request.conditions_for(name)
-    if entries is not None:
-        return _each(pm2, "restart", entries, conditions, watched=False)
-    ecosystem = t.cast("_ecosystem.Ecosystem", request.ecosystem)  # by plan()
+    still = [entry for entry in known if not entry.online]
+    online = len(known) - len(still)
+    wanted = max(online, total if instances is None else min(instances, total))
+    return still[: max(0, len(still) - (total - wanted))], wanted - online
+
+
+def _total(pm2: Pm2, known: t.Sequence[Entry], name: str, request: Request) -> int:
+    past = Record.of(pm2.home).past(name) if request.ecosystem_of(name) is not None else None
+    return past.count if past is not None else len(known)
+
+
+def _started(pm2: Pm2, name: str, entries: t.Sequence[Entry] | None, request: Request) -> list[Entry]:
+    """Start *name* from the ecosystem file, if it defines it, in the place of the *entries* that stand still; else start these again.
+
+    A restart keeps directory, script, arguments and variables that a process was first started with, and those are of the release
+    which is gone. They answer, and are still to be watched.
+    """
+    ecosystem = request.ecosystem_of(name)
+    if ecosystem is None:
+        return _each(pm2, "restart", entries or (), request.conditions_for(name), watched=False)
+    known, record = pm2.table(name), Record.of(pm2.home)
+    old, count = _to_start(known, _total(pm2, known, name, request), request.instances)
+    number = count if known else request.instances or _cutover.lost(pm2, name) or None  # None: as the file says
+    if known and record.past(name) is None:
+        record.begin(name, len(known), known)
+    since = _pm2_logs.mark(known)
+    _ending.delete(pm2, old)
+    fresh = [] if number == 0 else _added(pm2, name, ecosystem, number, request)
+    record.end(name)
+    return _with_log(pm2, since, lambda: _proof.answer(pm2, fresh, request.conditions_for(name, anew=True)))
+
+
+def _added(pm2: Pm2, name: str, ecosystem: _ecosystem.Ecosystem, number: int | None, request: Request) -> list[int]:
     before = {entry.pm_id for entry in pm2.table()}
-    answer = ecosystem.add(name, instances=request.instances, timeout=conditions.timeout)
+    patience = (ecosystem.app(name).listen_timeout_ms or 0) / 1000 * (number or 1) + 20
+    timeout = max(request.conditions.timeout, patience)
+    answer = ecosystem.add(name, instances=number, timeout=timeout, environment=request.environment.get(name))
     ids = [entry.pm_id for entry in pm2.table(name) if entry.pm_id not in before]
     if answer.error or not ids:
         raise EcommusError(
@@ -246,7 +285,7 @@ def _started(pm2: Pm2, name: str, entries: t.Sequence[Entry] | None, request: Re
             "look at pm2.log and the ecosystem file",
             process=name,
         )
-    return _with_log(pm2, {}, lambda: _proof.answer(pm2, ids, conditions))
+    return ids
 
 
 def _each(pm2: Pm2, action: str, entries: t.Sequence[Entry], conditions: _proof.Conditions, *, watched: bool) -> list[Entry]:

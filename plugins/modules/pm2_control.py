@@ -45,7 +45,8 @@ options:
       - V(described) reads only.
       - V(alive) starts a daemon in the place of one that died, with the processes that were saved last (C(pm2 resurrect)).
         One that knows no process although some were saved counts as dead. In check mode it fails when there is none.
-      - V(started) starts what does not run. A name that pm2 does not know is started from O(ecosystem_file).
+      - V(started) starts what does not run. What O(ecosystem_file) defines is started from it, as it is now, in the place of what stands
+        still; what it does not define is started as pm2 remembers it.
       - V(stopped) stops gracefully, and fails when pm2 had to kill a process (its job is cut off then), see O(allow_killed).
       - V(restarted) restarts in place one by one, with the environment that pm2 remembers. A service with one process is away meanwhile.
       - V(reloaded) runs C(pm2 reload) one by one, each proven before the next. It protects from pm2's lies, not from a bad release.
@@ -69,7 +70,8 @@ options:
     type: str
   environment:
     description:
-      - Per process name, variables that new processes of O(state=replaced) get on top of those of O(ecosystem_file), which must define it.
+      - Per process name, variables that new processes of O(state=replaced) and O(state=started) get on top of those of
+        O(ecosystem_file), which must define it.
       - A running process that lacks one of them is not new in the sense of O(newer_than).
       - They are forgotten with the next O(state=replaced) without them. A process that can only be restarted in place remembers them unless
         it is named here again, be it with V({}).
@@ -184,8 +186,8 @@ options:
     type: bool
     default: false
 notes:
-  - New processes of O(state=replaced) get new pm2 ids and the lowest free numbers in E(NODE_APP_INSTANCE).
-    Without C(merge_logs) their log files have new names.
+  - New processes of O(state=replaced), and of O(state=started) with O(ecosystem_file), get new pm2 ids and the lowest free numbers in
+    E(NODE_APP_INSTANCE). Without C(merge_logs) their log files have new names.
   - C(pm2 save) writes secrets of all processes. The module makes the file readable by its owner only.
 seealso:
   - module: mdlabs.ecommus.candidate

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _ecosystem, _process
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._cutover_record import Record
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2 import Pm2
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2_control import control
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._proof_environment import problem
 from pm2_shop import Shop
@@ -31,7 +34,8 @@ def env_file(shop: Shop, text: str) -> Path:
 
 def replace(shop: Shop, **options: Any) -> dict[str, Any]:
     wanted = {"state": "replaced", "name": ["api"], "ecosystem_file": str(shop.ecosystem), "expect_path": str(shop.current)}
-    return control(shop.params(**{**wanted, "env_file": str(shop.current / ".env"), **options}), check_mode=False)
+    check_mode = options.pop("check_mode", False)
+    return control(shop.params(**{**wanted, "env_file": str(shop.current / ".env"), **options}), check_mode=check_mode)
 
 
 def pids(shop: Shop) -> list[int]:
@@ -113,6 +117,71 @@ def test_what_cannot_be_cleaned_of_secrets_is_not_quoted(pm2_home: Shop) -> None
     with pytest.raises(EcommusError, match="crashed") as caught:
         replace(pm2_home, env_file=None, secrets_file=str(pm2_home.root / "away"))
     assert "log" not in caught.value.details and caught.value.details["old_untouched"]
+
+
+def three_workers_of_which_one_rests(shop: Shop) -> None:
+    """And which the old release has defined otherwise, when all of them stand still."""
+    shop.release("r1", "job")
+    shop.release("r2", "job")
+    old = shop.root / "releases" / "r1"
+    shop.define("workers", "fork", None, 3, cwd=str(old), script=str(old / "app.js"), env={"FOO": "old", "GONE": "1"})
+    shop.start("workers")
+    shop.pm2("save")
+    shop.pm2("stop", "workers")
+    shop.switch("r2")
+    shop.define("workers", "fork", None, 1, env={"FOO": "new"})
+
+
+def workers_started(shop: Shop, **options: Any) -> dict[str, Any]:
+    return replace(shop, **{"state": "started", "name": ["workers"], "env_file": None, "instances": 2, **options})
+
+
+def are_two_new_ones_and_one_that_rests(answer: dict[str, Any]) -> None:
+    assert answer["names"]["workers"] == {"instances": 3, "online": 2, "stopped": 1, "exec_mode": "fork"}
+    for process in answer["processes"]:
+        if process["pid"]:
+            given = _process.environment(process["pid"])
+            assert given["FOO"] == "new" and "GONE" not in given
+            assert process["script"].startswith(process["cwd"]) and process["cwd"].endswith("/current")
+
+
+def test_what_is_started_is_what_the_ecosystem_file_says_now(pm2_home: Shop) -> None:
+    """A restart would keep directory, arguments and variables of the release before."""
+    three_workers_of_which_one_rests(pm2_home)
+    are_two_new_ones_and_one_that_rests(workers_started(pm2_home))
+    assert not workers_started(pm2_home)["changed"]
+    with pytest.raises(EcommusError, match="no ecosystem file defines it"):
+        workers_started(pm2_home, ecosystem_file=None, environment={"workers": {"FOO": "x"}})
+
+
+@pytest.mark.parametrize("added", [0, 1])
+def test_a_start_that_was_killed_is_taken_up(pm2_home: Shop, monkeypatch: pytest.MonkeyPatch, added: int) -> None:
+    three_workers_of_which_one_rests(pm2_home)
+    start = _ecosystem.Ecosystem.add
+
+    def killed(*arguments: Any, **options: Any) -> None:
+        if added:
+            start(*arguments, **{**options, "instances": added})
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as attempt, pytest.raises(KeyboardInterrupt):
+        attempt.setattr(_ecosystem.Ecosystem, "add", killed)
+        workers_started(pm2_home)
+    assert len(pids(pm2_home)) == 1 + added
+    assert workers_started(pm2_home, check_mode=True)["changed"]
+    are_two_new_ones_and_one_that_rests(workers_started(pm2_home))
+
+
+def test_what_a_killed_cut_over_left_is_not_started_twice(pm2_home: Shop) -> None:
+    pm2_home.define("api", "cluster", PORT, 2)
+    pm2_home.start("api")
+    pm2 = Pm2(str(pm2_home.home), (str(pm2_home.bin),))
+    Record.of(pm2.home).begin("api", 2, pm2.table("api"))
+    pm2_home.pm2("scale", "api", "4")
+    pm2_home.pm2("stop", "api")
+    answer = replace(pm2_home, state="started", env_file=None)
+    assert answer["names"]["api"] == {"instances": 2, "online": 2, "stopped": 0, "exec_mode": "cluster"}
+    assert not (pm2_home.home / "ecommus-cutover.json").exists()
 
 
 def test_described_proves_the_directory(pm2_home: Shop) -> None:
