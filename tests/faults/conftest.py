@@ -48,24 +48,33 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     outcome = yield
     report = outcome.get_result()  # type: ignore[attr-defined]
-    if Path(__file__).parent not in item.path.parents or report.skipped:
+    if Path(__file__).parent not in item.path.parents:
         return
     row = item.config.stash[TABLE].setdefault(
         item.nodeid.split("::", 1)[1], {"group": item.path.stem.removeprefix("test_"), "broken": False, "seconds": 0.0}
     )
     row["seconds"] = round(row["seconds"] + report.duration, 1)
+    if report.skipped:
+        row["skipped"] = str(report.longrepr[-1]).removeprefix("Skipped: ")
     if report.failed:
         row["broken"] = True
         row["why"] = str(report.longrepr)[-2000:]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """The last line, and the table beside the lab."""
+    """The last line, and the table beside the lab. The quick run is no table of all, and does not take the place of one."""
     table = config.stash.get(TABLE, {})
     if not table:
         return
-    path = config.rootpath / ".lab" / "faults.json"
+    path = config.rootpath / ".lab" / ("faults-quick.json" if config.option.markexpr == "quick" else "faults.json")
     path.parent.mkdir(exist_ok=True)
     rows = [{"fault": name, **row} for name, row in table.items()]
     path.write_text(json.dumps({"ended": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "faults": rows}, indent=2) + "\n")
-    print(f"\ntable: {path.relative_to(config.rootpath)}\n{len(rows)} faults, {sum(row['broken'] for row in rows)} broken")
+    print(f"\ntable: {path.relative_to(config.rootpath)}\n{total(rows)}")
+
+
+def total(rows: list[dict[str, Any]]) -> str:
+    """``N faults, M broken``, and how many of others were not made, and why not."""
+    skipped = [row["skipped"] for row in rows if "skipped" in row]
+    line = f"{len(rows) - len(skipped)} faults, {sum(row['broken'] for row in rows)} broken"
+    return f"{line}, {len(skipped)} skipped: {'; '.join(sorted(set(skipped)))}" if skipped else line
