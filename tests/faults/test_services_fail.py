@@ -155,6 +155,7 @@ def test_workers_do_not_stop(scene: Scene, given: dict[str, object], problem: st
     outcome = scene.upgrade(**given)
     failed(scene, outcome, "failed", problem)
     scene.serves(OLD, "rolled_back")
+    scene.nobody_noticed()
 
 
 # --- the disk --------------------------------------------------------------------------------------
@@ -211,6 +212,7 @@ def test_disk_of_the_snapshots_is_full(scene: Scene, mounted: Callable[..., Disk
     failed(scene, running.outcome(), "failed", "No space left on device|has 0 MiB free")
     assert [path.name for path in disk.place.iterdir()] == ["ballast"]
     scene.serves(OLD, "rolled_back")
+    scene.nobody_noticed()
 
 
 @pytest.mark.parametrize("moment", ["npm ci", "quiesce"])

@@ -48,3 +48,4 @@ def test_what_ships_it_fails(scene: Scene) -> None:
     assert "the snapshot was not shipped: cp ended with exit code 1" in outcome.report(scene.name)["problem"]
     assert "migrate" not in [phase["name"] for phase in scene.last_run["phases"]]
     scene.serves(OLD, "rolled_back")
+    scene.nobody_noticed()

@@ -59,8 +59,11 @@ def as_superuser(scene: Scene, statement: str, *names: str, database: str = "pos
 
 def switch_a_plugin_off(scene: Scene) -> None:
     """As an operator might in the middle of an upgrade; the comparison of the plugins does not let that pass."""
-    with scene.shop.connect() as connection:
-        connection.execute("INSERT INTO settings (key, value) VALUES (%s, 'false')", [f"plugin:{PLUGIN}:enabled"])
+    scene.by_hand("settings", "INSERT INTO settings (key, value) VALUES (%s, 'false')", f"plugin:{PLUGIN}:enabled")
+
+
+def switch_the_plugin_on(scene: Scene) -> None:
+    scene.by_hand("settings", "DELETE FROM settings WHERE key = %s", f"plugin:{PLUGIN}:enabled")
 
 
 def fails_in_verify(scene: Scene, version: str = NEW, also: Callable[[], object] = lambda: None, **variables: object) -> Outcome:
@@ -175,7 +178,7 @@ def test_where_nothing_was_migrated_the_database_stays_and_nobody_notices(scene:
     outcome = fails_in_verify(scene, PATCH, ecommus_prober_rate=20)
     scene.serves(OLD, "rolled_back")
     assert scene.shop.query("SELECT oid FROM pg_database WHERE datname = current_database()") == [before]
-    assert scene.load.refused == []
+    scene.nobody_noticed()
     report = outcome.report(scene.name)
     assert report["requests"] > 100
     assert report["requests_failed"] == 0, report["services"]
@@ -375,8 +378,7 @@ def test_a_way_back_that_failed_is_finished_by_a_rollback(stuck: Scene) -> None:
 
 def test_a_way_back_that_failed_can_be_dealt_with_by_hand(stuck: Scene) -> None:
     """The operator finds nothing wrong with the new release, switches the plugin on again and starts the workers."""
-    with stuck.shop.connect() as connection:
-        connection.execute("DELETE FROM settings WHERE key = %s", [f"plugin:{PLUGIN}:enabled"])
+    switch_the_plugin_on(stuck)
     stuck.shop.pm2("start", stuck.shop.shop.processes["workers"].name)
     stuck.shop.pm2("save")
     failed = stuck.last_run["id"]
@@ -409,8 +411,7 @@ def test_workers_that_rested_before_rest_after_an_upgrade_that_failed_twice(scen
     resting_workers(scene)
     fails_in_verify(scene)
     assert not scene.shop.workers_running()
-    with scene.shop.connect() as connection:
-        connection.execute("DELETE FROM settings WHERE key = %s", [f"plugin:{PLUGIN}:enabled"])
+    switch_the_plugin_on(scene)
     fails_in_verify(scene)
     scene.serves(OLD, "rolled_back")
 

@@ -25,13 +25,18 @@ def state(shop: RunningShop) -> Path:
     return Path(f"{shop.root}.d") / "state"
 
 
+def runs(shop: RunningShop) -> list[dict[str, Any]]:
+    """All in the journal of the install, oldest first."""
+    try:
+        found: list[dict[str, Any]] = json.loads((state(shop) / "journal.json").read_text())["runs"]
+    except FileNotFoundError:
+        return []
+    return found
+
+
 def last_run(shop: RunningShop) -> dict[str, Any]:
     """The newest run in the journal of the install."""
-    try:
-        found: dict[str, Any] = json.loads((state(shop) / "journal.json").read_text())["runs"][-1]
-    except (FileNotFoundError, IndexError):
-        return {"phases": [], "facts": {}, "outcome": ""}
-    return found
+    return (runs(shop) or [{"phases": [], "facts": {}, "outcome": ""}])[-1]
 
 
 def phase(shop: RunningShop) -> str:
@@ -107,6 +112,10 @@ class Running:
 
     def kill_everything(self) -> None:
         self.kill_controller()
+        self.kill_connections()
+
+    def kill_connections(self) -> None:
+        """All that came to the host over SSH, as when it reboots; the controller lives and finds it unreachable."""
         kill(modules_on_the_host(self._lab))
 
     def kill_module(self) -> None:
