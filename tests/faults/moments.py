@@ -32,6 +32,11 @@ def waits(words: str) -> Moment:
     return look
 
 
+def layout_is_switched(scene: Scene) -> bool:
+    """The checkout has become the first release and the root a link to it; what runs is from before."""
+    return scene.shop.root.is_symlink()
+
+
 # How the middle of each long work shows.
 LONG: dict[str, Moment] = {
     "npm ci": starts("npm ci"),

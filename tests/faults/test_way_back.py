@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -18,7 +19,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils import _fingerprint
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._postgres import Target
 from ecommus_lab.running import WriteLoad
 from interruption import phase, state
-from moments import LONG, starts
+from moments import LONG, Moment, enters, starts, waits
 from playbook import Outcome
 from psycopg import sql
 
@@ -342,6 +343,78 @@ def test_a_rollback_while_orders_are_written(scene: Scene) -> None:
     assert answer.json()["id"] > max(more.accepted + scene.load.accepted)
     scene.load.accepted += more.accepted
     scene.serves(OLD, "succeeded")
+
+
+# --- a way back is killed ----------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def exchange_waits(scene: Scene) -> Iterator[Moment]:
+    """Makes the databases wait for each other when they change places, and with it the moment last."""
+    with scene.lab.postgres.connect() as connection:
+        connection.execute("BEGIN")
+        connection.execute(sql.SQL("COMMENT ON DATABASE {} IS NULL").format(sql.Identifier(scene.shop.shop.database.name)))
+        yield waits("ALTER DATABASE")
+
+
+@contextlib.contextmanager
+def salvage_waits(scene: Scene) -> Iterator[Moment]:
+    """Makes what is carried over wait in its middle: the orders are written, and somebody is just writing a line of the same number."""
+    kept = scene.last_run["facts"]["kept_database"]
+    ((number,),) = scene.shop.query("SELECT max(id) FROM order_lines")
+    held: list[psycopg.Connection[Any]] = []
+
+    def look(scene: Scene) -> bool:
+        try:
+            if not held and kept in shopstate.databases(scene.shop):  # they have changed places
+                held.append(psycopg.connect(scene.shop.database_url))
+                held[0].execute(
+                    "INSERT INTO order_lines OVERRIDING SYSTEM VALUE SELECT %s, order_id, product_id, quantity, unit_price"
+                    " FROM order_lines WHERE id = 1",
+                    [number],
+                )
+            for session in held:
+                session.execute("SELECT")
+            return bool(held) and waits('INSERT INTO "public"."order_lines" %OVERRIDING SYSTEM VALUE')(scene)
+        except psycopg.OperationalError:  # the exchange ends all sessions, until its last moment
+            held.clear()
+            return False
+
+    try:
+        yield look
+    finally:
+        for session in held:
+            session.close()
+
+
+@contextlib.contextmanager
+def resume_begins(scene: Scene) -> Iterator[Moment]:
+    yield enters("resume")
+
+
+@pytest.mark.parametrize("moment", [exchange_waits, salvage_waits, resume_begins])
+def test_a_rollback_is_killed(scene: Scene, moment: Callable[[Scene], contextlib.AbstractContextManager[Moment]]) -> None:
+    """Controller and module at once. The same command brings it to its end."""
+    upgraded(scene)
+    with moment(scene) as reached:
+        running = scene.start(playbook="rollback")
+        running.until(lambda: reached(scene))
+        running.kill_everything()
+    rolled_back(scene)
+    assert scene.last_run["taken_over"]
+    scene.serves(OLD, "succeeded")
+
+
+def test_an_upgrade_is_killed_on_its_way_back(scene: Scene) -> None:
+    """The same command does not try the release again: it finishes the way back."""
+    running = scene.start()
+    running.until(lambda: phase(scene.shop) == "activate")
+    switch_a_plugin_off(scene)
+    running.until(lambda: phase(scene.shop) == "way_back")
+    running.kill_everything()
+    refused(scene, scene.upgrade(), f"{PLUGIN}.* is disabled", "rolled_back")
+    assert [entered["name"] for entered in scene.last_run["phases"]].count("activate") == 1
+    scene.serves(OLD, "rolled_back")
 
 
 # --- ways back that fail -----------------------------------------------------------------------------

@@ -15,18 +15,13 @@ from ecommus_lab.config import WORKERS
 from ecommus_lab.lab import Lab
 from ecommus_lab.running import RunningShop, WriteLoad
 from interruption import Running, last_run, phase
+from maintenance_window import hook
 from playbook import play
 
 pytestmark = pytest.mark.lab
 
 NAME = "boreal"
 BAD = "v1.4.1-500"  # found out after its migrations
-HOOK = """#!/bin/sh
-case "$1" in
-  read) cat {home}/window ;;
-  *) echo "$1" >> {home}/log; [ -e {home}/no-$1 ] && exit 1; echo "$1" > {home}/window ;;
-esac
-"""
 
 
 @pytest.fixture
@@ -121,14 +116,6 @@ def none_began_while_they_rested(shop: RunningShop) -> None:
     phases = {phase["name"]: phase["started"] for phase in last_run(shop)["phases"]}
     begin, end = phases["snapshot"], phases.get("resume") or phases["way_back"]
     assert shop.query("SELECT id FROM jobs WHERE started_at BETWEEN %s AND %s", begin, end) == []
-
-
-def hook(home: Path, state: str = "closed") -> dict[str, list[str]]:
-    """A maintenance window whose state is a file."""
-    (home / "window").write_text(f"{state}\n")
-    (home / "hook").write_text(HOOK.format(home=home))
-    (home / "hook").chmod(0o755)
-    return {"command": [str(home / "hook"), "{state}"]}
 
 
 @pytest.mark.exhaustive
