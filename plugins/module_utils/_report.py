@@ -17,6 +17,8 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._journal import OPE
 _WINDOW = ("quiesce", "resume")
 # What pg_salvage counts of the rows that a person has to look at.
 _NOT_CARRIED_OVER = {"changed": "changed", "deleted": "deleted (they are back)", "not_transferable": "refused by the older schema"}
+# For what is no error of the library, such as a module that the kernel killed when memory was short: Ansible has no remedy for it.
+_UNFORESEEN = "look for the reason in what the task that failed says, and in the host's kernel log (dmesg): a module may have been killed"
 
 
 def _seconds(start: str | None, end: str | None) -> float | None:
@@ -135,7 +137,7 @@ def build(
         "manual_steps": manual_steps(run),
         "deprecations": run.get("facts", {}).get("notes", {}).get("deprecations", []),
         "problem": problem,
-        "remedy": remedy,
+        "remedy": remedy or (_UNFORESEEN if problem else ""),
         "evidence": {"run": dict(run), "prober": dict(prober)},
     }
 
