@@ -11,6 +11,7 @@ import os
 import typing as t
 
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _ecosystem, _pm2_states, _process, _proof
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._cutover_record import Record
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2 import Pm2
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2_options import pm2_of
@@ -45,6 +46,8 @@ def control(params: t.Mapping[str, t.Any], *, check_mode: bool) -> dict[str, t.A
     done = [name for name in names if name not in wanting]
     result: dict[str, t.Any] = {"changed": bool(wanting), "done": names, "before": before["processes"]}
     with contextlib.nullcontext() if check_mode else pm2.lock():
+        for name in done if state == "replaced" and not check_mode else ():
+            Record.of(pm2.home).end(name)  # noted by a cut-over that was killed before its turn came
         try:
             for name, outcome in () if check_mode else _pm2_states.act(pm2, state, wanting, request):
                 done.append(name)

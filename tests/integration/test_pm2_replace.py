@@ -263,6 +263,17 @@ def test_services_that_pm2_lost_come_back_in_the_numbers_that_were_saved(pm2_hom
         replace(pm2_home, name=["other"])
 
 
+def test_what_a_killed_attempt_had_not_come_to_is_not_remembered(pm2_home: Shop) -> None:
+    """Else the next cut-over would make it as many as there were then, whatever the operator has done since."""
+    from ansible_collections.mdlabs.ecommus.plugins.module_utils._cutover_record import Record
+
+    api(pm2_home)
+    pm2 = Pm2(str(pm2_home.home), (str(pm2_home.bin),))
+    Record.of(pm2.home).begin("api", 2, pm2.table("api"))
+    assert not replace(pm2_home, newer_than=0)["changed"]
+    assert not (pm2_home.home / "ecommus-cutover.json").exists()
+
+
 @pytest.mark.exhaustive
 def test_without_an_ecosystem_file_the_old_definition_is_used(pm2_home: Shop) -> None:
     api(pm2_home)
