@@ -23,6 +23,7 @@ RUN = {
     "facts": {
         "schema_touched": True,
         "snapshot": {"path": "/backup/x.dump", "created": "2026-11-25T14:34:00Z"},
+        "standby_database": "shop_before",
         "kept_database": "shop_failed",
     },
 }
@@ -139,7 +140,7 @@ def test_until_when_an_upgrade_can_be_taken_back_and_what_that_costs(tmp_path: P
     variables = {
         "upgrade_version": "v1.4.0",
         "upgrade_resolved": {"step": {"source": "v1.3.2", "bump": "minor"}, "installed": {"directory": "/opt/ecommus"}},
-        "upgrade_preflight": {"checks": checks, "pending_migrations": [], "found": {"plugin_count": 4, "processes": []}},
+        "upgrade_preflight": {"checks": checks, "pending_migrations": [], "found": {"plugin_count": 4, "standby": True, "processes": []}},
         "upgrade_fetched": {"notes": ""},
         "upgrade_services": [],
         "ecommus_layout": "releases",
