@@ -248,7 +248,6 @@ def nothing_lies_beside(scene: Scene) -> None:
     assert not [name for name in shopstate.databases(scene.shop) if "_before_" in name or "_failed_" in name]
 
 
-@pytest.mark.quick
 def test_without_a_copy_an_upgrade_that_fails_has_its_data_restored_in_place(alone: Scene) -> None:
     outcome = fails_in_verify(alone)
     assert "no copy of the database is made beside it" in outcome.said

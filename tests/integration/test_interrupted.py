@@ -121,6 +121,7 @@ def test_the_same_command_finishes_what_was_killed(
         assert len(set(new)) == len(new)
 
 
+@pytest.mark.exhaustive
 def test_a_snapshot_from_before_the_kill_is_made_anew(
     lab: Lab, fresh_shop: Callable[[str], RunningShop], start: Callable[[], Running], tmp_path: Path
 ) -> None:

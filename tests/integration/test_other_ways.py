@@ -79,6 +79,7 @@ def test_adoption_there_and_back_under_load(fresh_shop: Callable[[str], RunningS
         assert after[fact] == before[fact], fact
 
 
+@pytest.mark.exhaustive
 def test_an_adoption_that_shared_only_a_part_is_gone_on_with(fresh_shop: Callable[[str], RunningShop], tmp_path: Path) -> None:
     """Stopped half-way it leaves the releases layout with files that no other release would find; here uploads on another disk."""
     shop = fresh_shop("aurora")

@@ -148,7 +148,10 @@ def test_a_kept_dump_that_misses_what_was_written_since_steps_aside(shop: Shop, 
 RESTORING = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'ecommus pg_restore'"
 
 
-@pytest.mark.parametrize("orphaned", [False, True], ids=["host and all", "only the module, pg_restore goes on"])
+@pytest.mark.parametrize(
+    "orphaned",
+    [pytest.param(False, id="host and all"), pytest.param(True, id="only the module, pg_restore goes on", marks=pytest.mark.exhaustive)],
+)
 def test_a_killed_run_is_repeated(shop: Shop, path: Path, arguments: dict[str, Any], orphaned: bool) -> None:
     with shop.connect() as connection:
         connection.execute("CREATE TABLE noise AS SELECT i, encode(sha512(i::text::bytea), 'base64') FROM generate_series(1, 300000) i")
@@ -168,7 +171,7 @@ def test_a_killed_run_is_repeated(shop: Shop, path: Path, arguments: dict[str, A
     assert left(path) == {"pre.dump", "pre.manifest.json", "failed.dump", "failed.manifest.json"}
 
 
-@pytest.mark.parametrize("how", ["flip", "cut"])
+@pytest.mark.parametrize("how", ["flip", pytest.param("cut", marks=pytest.mark.exhaustive)])
 def test_a_damaged_dump_is_refused_before_anything_is_dropped(shop: Shop, path: Path, arguments: dict[str, Any], how: str) -> None:
     migrate(shop)
     damage(path, how)
@@ -217,6 +220,7 @@ def test_what_the_server_does_not_take_is_known_before_anything_is_dropped(shop:
     refused(shop, arguments, 'permission denied to create extension "pageinspect"')
 
 
+@pytest.mark.exhaustive
 def test_a_session_of_another_role_is_waited_for_and_named(shop: Shop, arguments: dict[str, Any]) -> None:
     migrate(shop)
     with shop.cluster.connect("cedar prod") as connection:

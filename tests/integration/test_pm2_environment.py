@@ -14,6 +14,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import Ecom
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2 import Pm2
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2_control import control
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._proof_environment import problem
+from pm2_calls import some
 from pm2_shop import Shop
 
 pytestmark = pytest.mark.pm2
@@ -91,8 +92,8 @@ def test_a_release_with_a_file_of_its_own_is_not_believed(pm2_home: Shop) -> Non
     assert pids(pm2_home) == before
 
 
-@pytest.mark.parametrize("option", ["secrets_file", "env_file"])
-@pytest.mark.parametrize(("mode", "state"), [("cluster", "replaced"), ("fork", "replaced"), ("fork", "started")])
+@pytest.mark.parametrize("option", some("secrets_file", "env_file"))
+@pytest.mark.parametrize(("mode", "state"), some(("cluster", "replaced"), ("fork", "replaced"), ("fork", "started")))
 def test_no_error_quotes_a_secret_that_the_process_read_itself(pm2_home: Shop, mode: str, state: str, option: str) -> None:
     pm2_home.release("bad", "tells")
     path = env_file(pm2_home, "STRIPE_SECRET_KEY=sk_live_51H\nSMTP_PASS=hunter2\nCURRENCY=RON\n")
@@ -154,7 +155,7 @@ def test_what_is_started_is_what_the_ecosystem_file_says_now(pm2_home: Shop) -> 
         workers_started(pm2_home, ecosystem_file=None, environment={"workers": {"FOO": "x"}})
 
 
-@pytest.mark.parametrize("added", [0, 1])
+@pytest.mark.parametrize("added", some(1, 0))
 def test_a_start_that_was_killed_is_taken_up(pm2_home: Shop, monkeypatch: pytest.MonkeyPatch, added: int) -> None:
     three_workers_of_which_one_rests(pm2_home)
     start = _ecosystem.Ecosystem.add

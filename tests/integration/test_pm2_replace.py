@@ -226,7 +226,7 @@ def wait_until_it_answers() -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("forgotten", ["dump.pm2", "ecommus-cutover.json"])
+@pytest.mark.parametrize("forgotten", some("ecommus-cutover.json", "dump.pm2"))
 def test_a_restart_that_was_killed_between_the_end_and_the_start_is_taken_up(
     pm2_home: Shop, monkeypatch: pytest.MonkeyPatch, forgotten: str
 ) -> None:
