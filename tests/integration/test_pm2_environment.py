@@ -109,6 +109,7 @@ def test_no_error_quotes_a_secret_that_the_process_read_itself(pm2_home: Shop, m
     assert "sk_live" not in told and "hunter2" not in told
 
 
+@pytest.mark.exhaustive
 def test_what_cannot_be_cleaned_of_secrets_is_not_quoted(pm2_home: Shop) -> None:
     pm2_home.release("bad", "tells")
     env_file(pm2_home, "STRIPE_SECRET_KEY=sk_live_51H\n")
@@ -173,6 +174,7 @@ def test_a_start_that_was_killed_is_taken_up(pm2_home: Shop, monkeypatch: pytest
     are_two_new_ones_and_one_that_rests(workers_started(pm2_home))
 
 
+@pytest.mark.exhaustive
 def test_what_a_killed_cut_over_left_is_not_started_twice(pm2_home: Shop) -> None:
     pm2_home.define("api", "cluster", PORT, 2)
     pm2_home.start("api")

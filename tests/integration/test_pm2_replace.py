@@ -185,6 +185,7 @@ def test_a_process_that_never_listens_does_not_touch_the_old_ones(pm2_home: Shop
     assert hammer.failures == [] and hammer.releases == {"r1"}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("known", "safe"), some((True, True), (False, False)))
 def test_the_port_may_be_named_where_the_ecosystem_file_does_not(pm2_home: Shop, known: bool, safe: bool) -> None:
     pm2_home.define("api", "cluster", None, 1, wait_ready=False, env={"MAIN": PORT})
@@ -251,6 +252,7 @@ def interrupted(*_arguments: object, **_options: object) -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.exhaustive
 def test_services_that_pm2_lost_come_back_in_the_numbers_that_were_saved(pm2_home: Shop) -> None:
     three_services(pm2_home)
     pm2_home.pm2("scale", "api", "3")
@@ -263,6 +265,7 @@ def test_services_that_pm2_lost_come_back_in_the_numbers_that_were_saved(pm2_hom
         replace(pm2_home, name=["other"])
 
 
+@pytest.mark.exhaustive
 def test_what_a_killed_attempt_had_not_come_to_is_not_remembered(pm2_home: Shop) -> None:
     """Else the next cut-over would make it as many as there were then, whatever the operator has done since."""
     from ansible_collections.mdlabs.ecommus.plugins.module_utils._cutover_record import Record
