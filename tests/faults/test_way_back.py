@@ -155,18 +155,20 @@ def test_the_name_for_the_kept_database_is_taken(scene: Scene) -> None:
 
 @pytest.mark.quick
 def test_an_upgrade_that_does_not_stand_its_proof_goes_back_with_its_data(scene: Scene) -> None:
+    assert scene.shop.query("SELECT count(*) FROM orders WHERE id = 1 AND status <> 'refunded'") == [(1,)]
+
     def a_webhook_comes() -> None:
         with scene.shop.connect() as connection:
-            connection.execute("UPDATE orders SET status = 'paid' WHERE id = 1")
+            connection.execute("UPDATE orders SET status = 'refunded' WHERE id = 1")
             connection.execute("DELETE FROM orders WHERE id = 2")
 
     outcome = fails_in_verify(scene, also=a_webhook_comes)
     scene.serves(OLD, "rolled_back")
     (told,) = [line for line in outcome.report(scene.name)["notices"] if "plugins differ" in line]
     assert f"after the way back the plugins differ: {PLUGIN} is disabled" in told
-    # What the operator and a payment did is kept, though it was after the snapshot; what was deleted is back, and they are told.
+    # What the operator and the webhook did is kept, though it was after the snapshot; what was deleted is back, and they are told.
     assert scene.shop.query("SELECT value FROM settings WHERE key = %s", f"plugin:{PLUGIN}:enabled") == [(False,)]
-    assert scene.shop.query("SELECT id, status::text FROM orders WHERE id < 3 ORDER BY id")[0] == (1, "paid")
+    assert scene.shop.query("SELECT id, status::text FROM orders WHERE id < 3 ORDER BY id")[0] == (1, "refunded")
     (notice,) = [line for line in outcome.report(scene.name)["notices"] if "not carried over" in line]
     facts = scene.last_run["facts"]
     assert re.search(r" \d+ deleted \(they are back\)", notice), notice
