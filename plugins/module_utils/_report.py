@@ -70,7 +70,14 @@ def notices(run: t.Mapping[str, t.Any]) -> list[str]:
         where = f"; see {facts['review_file']}" if facts.get("review_file") else ""
         where += f"; all are in the database {facts['kept_database']}" if facts.get("kept_database") else ""
         told.append(f"of the rows since the snapshot, not carried over: {', '.join(left)}{where}")
-    return told
+    return told + [_gap(outcome) for outcome in facts.get("restarted", [])]
+
+
+def _gap(outcome: t.Mapping[str, t.Any]) -> str:
+    """What customers noticed of a process that pm2_control could only restart in place."""
+    gap, note = outcome.get("gap_ms"), outcome.get("note")
+    lasted = "how long it took no connection is not known" if gap is None else f"its port took no connection for {gap} ms"
+    return f"{outcome['name']} was restarted in place: {lasted}" + (f" ({note})" if note else "")
 
 
 def manual_steps(run: t.Mapping[str, t.Any]) -> list[str]:

@@ -296,7 +296,7 @@ def test_fork_mode_is_replaced_in_place_with_the_gap_measured(pm2_home: Shop, pi
     pm2_home.switch("r2")
     answer = replace(pm2_home)
     assert get(PORT)["release"] == "r2" and answer["names"]["api"]["exec_mode"] == "fork"
-    assert 100 < answer["replaced"][0]["gap_ms"] < 5000
+    assert 100 < answer["replaced"][0]["gap_ms"] < 2000  # 700 to 1200 on a busy machine, 400 of it the app's own farewell
 
 
 @pytest.mark.exhaustive  # test_several_names_are_proven_and_changed_together does it once

@@ -183,6 +183,17 @@ def test_rows_that_were_not_carried_over_are_a_notice() -> None:
     assert _report.notices(run(facts={**facts, "salvaged": none})) == _report.notices(run(facts={**facts, "salvaged": {}})) == []
 
 
+def test_a_restart_in_place_is_a_notice_with_its_gap() -> None:
+    restarted = [{"name": "admin", "gap_ms": 1712, "note": "sockets may not be copied"}, {"name": "store", "gap_ms": 900, "note": None}]
+    restarted += [{"name": "odd", "gap_ms": None, "note": None}]
+    assert _report.notices(run(facts={"workers": {"note": "they rested"}, "restarted": restarted})) == [
+        "the workers are left as they were: they rested",
+        "admin was restarted in place: its port took no connection for 1712 ms (sockets may not be copied)",
+        "store was restarted in place: its port took no connection for 900 ms",
+        "odd was restarted in place: how long it took no connection is not known",
+    ]
+
+
 def test_what_is_left_to_do_by_hand() -> None:
     window = "Acknowledge the maintenance window in the super-admin (settings, maintenance window), if you opened it."
     notes = {"notes": {"manual_steps": ["a", 2]}}
