@@ -119,7 +119,7 @@ def room_for_copy(subject: Subject) -> Finding:
 def _has_standby(subject: Subject) -> bool:
     """Whether a copy can be made beside the live database; what stops the upgrade is said by the checks of that."""
     with contextlib.suppress(EcommusError):
-        return all(finding.facts.get("standby", True) for finding in (database_rights(subject), room_for_copy(subject)))
+        return all(subject.finding(one).facts.get("standby", True) for one in (database_rights, room_for_copy))
     return True
 
 

@@ -50,7 +50,7 @@ def _needs(subject: Subject) -> list[Need]:
 def _needs_of(one: Run, subject: Subject) -> tuple[Need, ...]:
     """What another check wants room for. When it cannot tell, or a copy is not made because it does not fit, it says so itself."""
     with contextlib.suppress(EcommusError, OSError):
-        return one(subject).needs
+        return subject.finding(one).needs
     return ()
 
 

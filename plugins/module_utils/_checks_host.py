@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 
-from ansible_collections.mdlabs.ecommus.plugins.module_utils import _dotenv, _git, _health, _layout, _npm
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _dotenv, _files, _git, _health, _layout, _npm
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._command import clean_environment, run
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._expect import Expectation
@@ -107,7 +107,7 @@ def programs_there(subject: Subject) -> Finding:
 def room_for_release(subject: Subject) -> Finding:
     place = subject.paths.base if os.path.isdir(subject.paths.base) else os.path.dirname(subject.paths.base)
     free = shutil.disk_usage(place).free
-    need = subject.live_bytes  # in place too: the packages before are kept for the way back
+    need = _files.size_below(subject.live)  # in place too: the packages before are kept for the way back
     found = f"{free // MIB} MiB free in {place}, about {need // MIB} MiB needed (the size of the live release)"
     remedy = f"free space in {place}; playbooks/prune.yml removes old releases"
     needs = (Need("the release", place, int(need * 1.1)),)

@@ -18,7 +18,7 @@ import shutil
 import threading
 import typing as t
 
-from ansible_collections.mdlabs.ecommus.plugins.module_utils import _command, _dotenv, _files, _git, _layout, _pm2, _postgres
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _command, _dotenv, _git, _layout, _pm2, _postgres
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 
 ERROR, WARNING = "error", "warning"
@@ -56,7 +56,7 @@ class Subject:
     backup_max_age_hours: float = 24
     backup_cron_file: str = ""
     backup_margin_minutes: int = 10
-    _measuring: threading.Lock = dataclasses.field(default_factory=threading.Lock, init=False, repr=False, compare=False)
+    _found: dict[Run, _Once] = dataclasses.field(default_factory=dict, init=False, repr=False, compare=False)
 
     @functools.cached_property
     def environment(self) -> dict[str, str]:
@@ -98,16 +98,6 @@ class Subject:
         """The real directory of the live release."""
         return os.path.realpath(self.paths.root)
 
-    @property
-    def live_bytes(self) -> int:
-        """What the live release takes on its disk; measured once, also when two checks ask at the same time."""
-        with self._measuring:
-            return self._live_bytes
-
-    @functools.cached_property
-    def _live_bytes(self) -> int:
-        return _files.size_below(self.live)
-
     def file(self, path: str) -> str | None:
         """A file of the release that is to come."""
         return _git.file_at(self.paths.repository, self.commit, path)
@@ -117,6 +107,14 @@ class Subject:
         text = self.file(path)
         content = json.loads(text) if text else {}
         return content if isinstance(content, dict) else {}
+
+    def finding(self, run: Run) -> Finding:
+        """What the check *run* finds, looked for once, also when several checks that build on it ask at the same time."""
+        once = self._found.setdefault(run, _Once())
+        with once.lock:
+            if once.finding is None:
+                once.finding = run(self)
+            return once.finding
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,6 +140,14 @@ class Finding:
     severity: str = ""
     facts: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
     needs: tuple[Need, ...] = ()
+
+
+@dataclasses.dataclass
+class _Once:
+    """A finding, and who may look for it."""
+
+    lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
+    finding: Finding | None = None
 
 
 Run = t.Callable[[Subject], Finding]
@@ -209,7 +215,7 @@ def examine(subject: Subject, waivers: t.Sequence[Waiver] = ()) -> list[dict[str
 
 def _result(one: Check, subject: Subject, waiver: Waiver | None) -> dict[str, t.Any]:
     try:
-        finding = one.run(subject)
+        finding = subject.finding(one.run)
     except EcommusError as error:
         finding = Finding(False, error.message, error.remedy)
     except (OSError, ValueError, KeyError) as error:
