@@ -39,6 +39,7 @@ COUNTED = {
 SHOP = {
     "ecommus_layout": "releases",
     "ecommus_salvage": "replay",
+    "ecommus_salvage_updates": True,
     "ecommus_snapshot_dir": "/backup",
     "ecommus_rollback_window_days": 7,
     "rollback_data": True,
@@ -113,6 +114,11 @@ def test_what_is_not_there_or_not_known_is_said(plan: Any, arguments: list[str],
 def test_where_the_data_stays_nothing_is_at_stake(plan: Any, variables: dict[str, Any], says: str) -> None:
     _first, data, outside = plan(**variables)
     assert says in data and outside.startswith("outside the database")
+
+
+@pytest.mark.parametrize(("updates", "says"), [(True, "new rows and changed ones are"), (False, "new rows are"), ("false", "new rows are")])
+def test_whether_changed_rows_are_carried_over(plan: Any, updates: bool | str, says: str) -> None:
+    assert any(line.startswith(f"ecommus_salvage is replay: {says} carried over") for line in plan(ecommus_salvage_updates=updates))
 
 
 @pytest.mark.parametrize(("salvage", "says"), [("report", "no row is carried over; all go into"), ("off", "no row is carried over")])
