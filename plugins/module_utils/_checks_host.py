@@ -76,10 +76,10 @@ def working_tree_clean(subject: Subject) -> Finding:
 def shared_paths_movable(subject: Subject) -> Finding:
     if subject.layout != "releases":
         return Finding(True, "in place nothing is moved")
-    obstacles = _layout.obstacles(subject.paths, subject.shared_paths)
+    unshared = _layout.unshared(subject.paths, subject.shared_paths)
+    obstacles = _layout.obstacles(subject.paths, unshared)
     if obstacles:
         return Finding(False, "; ".join(each.message for each in obstacles), "; ".join(each.remedy for each in obstacles))
-    unshared = _layout.unshared(subject.paths, subject.shared_paths)
     return Finding(True, f"to be shared: {', '.join(unshared)}" if unshared else "all of it is")
 
 

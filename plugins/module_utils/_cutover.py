@@ -208,6 +208,21 @@ def lost(pm2: Pm2, name: str) -> int:
     return past.count if past is not None else saved_names(pm2.dump).count(name)
 
 
+def newcomers(pm2: Pm2, name: str, known: t.Collection[int], started: _ecosystem.Started) -> list[Entry]:
+    """The processes *name* that came with *started*, beside those with the ids *known*.
+
+    :raises EcommusError: when pm2 reported a problem, or none came.
+    """
+    fresh = [entry for entry in pm2.table(name) if entry.pm_id not in known]
+    if started.error or not fresh:
+        raise EcommusError(
+            f"pm2 did not start {name}: {started.error or 'no new process is in its table'}",
+            "look at pm2.log and the ecosystem file",
+            process=name,
+        )
+    return fresh
+
+
 def add(
     pm2: Pm2,
     name: str,
@@ -234,13 +249,7 @@ def add(
         started = ecosystem.add(
             name, instances=count, together=count > 1, timeout=limit, node_options=node_options, environment=environment
         )
-    fresh = [entry for entry in pm2.table(name) if entry.pm_id not in known]
-    if started.error or not fresh:
-        raise EcommusError(
-            f"pm2 did not start {name}: {started.error or 'no new process is in its table'}",
-            "look at pm2.log and the ecosystem file",
-            process=name,
-        )
+    fresh = newcomers(pm2, name, known, started)
     _proof.watch(pm2, [entry for entry in fresh if entry.restarts == 0], 0)
     for entry in fresh:
         if entry.restarts or entry.unstable_restarts:

@@ -109,8 +109,12 @@ class Journal:
         run = self.open_run()
         if run is None or touched(run):
             return run
-        undone = self.run(run["facts"]["undoes"]) if run["operation"] == "rollback" else run
+        undone = self.undone(run)
         return run if undone["outcome"] == INTERRUPTED and touched(undone) else None
+
+    def undone(self, run: Run) -> Run:
+        """The upgrade that *run* is, or that it undoes."""
+        return self.run(run["facts"]["undoes"]) if run["operation"] == "rollback" else run
 
     def run(self, run_id: str) -> Run:
         for run in reversed(self.runs):

@@ -182,11 +182,11 @@ def unshared(paths: Paths, shared_paths: t.Sequence[str]) -> list[str]:
     return [name for name in own if not (prepared and _git.tracks(live, name))]
 
 
-def obstacles(paths: Paths, shared_paths: t.Sequence[str]) -> list[EcommusError]:
-    """Why some of *shared_paths* cannot be moved to the shared directory; empty when all can."""
+def obstacles(paths: Paths, names: t.Sequence[str]) -> list[EcommusError]:
+    """Why some of *names*, of :func:`unshared`, cannot be moved to the shared directory; empty when all can."""
     live = os.path.realpath(paths.root)
     found = []
-    for name in unshared(paths, shared_paths):
+    for name in names:
         here, there = os.path.join(live, name), os.path.join(paths.shared, name)
         if os.path.exists(there):  # a link that leads nowhere was left by an interrupted attempt
             problem, remedy = (
@@ -245,9 +245,9 @@ def adopt(paths: Paths, shared_paths: t.Sequence[str]) -> bool:
     working shop; stopped anywhere, it can be run again.
     """
     installed = observe(paths)
-    for obstacle in obstacles(paths, shared_paths):
-        raise obstacle
     names = unshared(paths, shared_paths)
+    for obstacle in obstacles(paths, names):
+        raise obstacle
     in_place = installed.layout == "in_place"
     if in_place:
         release = paths.release(installed.version or "untagged", installed.commit)

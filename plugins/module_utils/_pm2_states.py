@@ -278,14 +278,7 @@ def _added(pm2: Pm2, name: str, ecosystem: _ecosystem.Ecosystem, number: int | N
     patience = (ecosystem.app(name).listen_timeout_ms or 0) / 1000 * (number or 1) + 20
     timeout = max(request.conditions.timeout, patience)
     answer = ecosystem.add(name, instances=number, timeout=timeout, environment=request.environment.get(name))
-    ids = [entry.pm_id for entry in pm2.table(name) if entry.pm_id not in before]
-    if answer.error or not ids:
-        raise EcommusError(
-            f"pm2 did not start {name}: {answer.error or 'no new process is in its table'}",
-            "look at pm2.log and the ecosystem file",
-            process=name,
-        )
-    return ids
+    return [entry.pm_id for entry in _cutover.newcomers(pm2, name, before, answer)]
 
 
 def _each(pm2: Pm2, action: str, entries: t.Sequence[Entry], conditions: _proof.Conditions, *, watched: bool) -> list[Entry]:

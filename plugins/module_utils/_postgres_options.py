@@ -26,16 +26,22 @@ def postgres_options() -> dict[str, t.Any]:
     }
 
 
+def target_in(env_file: str, key: str) -> Target:
+    """The access that the variable *key* of *env_file* holds.
+
+    :raises EcommusError: when the file has no such key.
+    """
+    url = dotenv.read(env_file).get(key)
+    if not url:
+        raise EcommusError(f"{env_file} has no {key}", "add it, or name the right key in database_url_key")
+    return Target.from_url(url)
+
+
 def targets_of(parameters: t.Mapping[str, t.Any]) -> tuple[Target, Target]:
     """The shop's own access and the one for creating and renaming databases; they may be the same.
 
     :raises EcommusError: when the file has no such key.
     """
     url = parameters["database_url"]
-    if not url:
-        path, key = parameters["env_file"], parameters["database_url_key"]
-        url = dotenv.read(path).get(key)
-        if not url:
-            raise EcommusError(f"{path} has no {key}", "add it, or name the right key in database_url_key")
-    target = Target.from_url(url)
+    target = Target.from_url(url) if url else target_in(parameters["env_file"], parameters["database_url_key"])
     return target, Target.from_url(parameters["admin_url"]) if parameters["admin_url"] else target

@@ -90,16 +90,12 @@ def _rollback(journal: Journal, run_id: str) -> Plan:
     for run in reversed(journal.runs):
         ours = run["operation"] == "rollback"
         if run["outcome"] == OPEN and ours:
-            return Plan(run["id"], run=run, undoes=_undone(journal, run), unfinished=run)
+            return Plan(run["id"], run=run, undoes=journal.undone(run), unfinished=run)
         if run["outcome"] == OPEN or (run["outcome"] == ROLLBACK_FAILED and not run["facts"].get("acknowledged")):
-            return Plan(run_id, undoes=_undone(journal, run), unfinished=run)
+            return Plan(run_id, undoes=journal.undone(run), unfinished=run)
         if run["outcome"] == SUCCEEDED:
             return Plan(run_id, "none") if ours else Plan(run_id, undoes=run)
     return Plan(run_id)
-
-
-def _undone(journal: Journal, run: Run) -> Run:
-    return journal.run(run["facts"]["undoes"]) if run["operation"] == "rollback" else run
 
 
 def _last(run: Run) -> str:

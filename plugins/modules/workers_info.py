@@ -112,7 +112,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _workers
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._argspec import run_module
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2_options import pm2_of, pm2_options
-from ansible_collections.mdlabs.ecommus.plugins.module_utils._postgres_options import targets_of
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._postgres_options import target_in
 
 
 def main(module: AnsibleModule) -> dict[str, t.Any]:
@@ -123,8 +123,7 @@ def main(module: AnsibleModule) -> dict[str, t.Any]:
     if given["expect"]:
         _workers.check(found, working=given["expect"] == "working")
     if given["expect"] == "resting" and given["jobs_query"]:
-        target, _admin = targets_of({**given, "database_url": None, "admin_url": None})
-        _workers.check_jobs(target, given["jobs_query"])
+        _workers.check_jobs(target_in(given["env_file"], given["database_url_key"]), given["jobs_query"])
     return {"workers": found}
 
 

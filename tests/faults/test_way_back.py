@@ -19,7 +19,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils import _fingerprint
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._postgres import Target
 from ecommus_lab.running import WriteLoad
 from interruption import phase, state
-from moments import LONG, Moment, enters, starts, waits
+from moments import LONG, Moment, enters, waits
 from playbook import Outcome
 from psycopg import sql
 
@@ -291,9 +291,7 @@ def test_without_a_copy_a_rollback_that_is_killed_goes_on(alone: Scene, moment: 
     """While what is in the database is dumped, and while the snapshot is restored into what is empty by then."""
     failed = Path(upgraded(alone)["failed_dump"])
     running = alone.start(playbook="rollback")
-    # The check beforehand reads the snapshot through with pg_restore as well.
-    at_work = {"dump": "pg_dump ", "restore": "pg_restore --exit-on-error"}[moment]
-    running.until(lambda: starts(at_work)(alone))
+    running.until(lambda: LONG[moment](alone))
     running.kill_everything()
     kept = failed.stat().st_mtime_ns if moment == "restore" else None
     rolled_back(alone)
