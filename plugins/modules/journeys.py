@@ -55,6 +55,7 @@ EXAMPLES = r"""
         command: [npx, playwright, test, /srv/journeys/checkout.spec.ts]
         environment:
           SHOP_URL: https://mystore.example
+          WORKERS: 2
           TEST_CUSTOMER_PASSWORD: "{{ vault_test_customer_password }}"
   delegate_to: localhost
 """
@@ -86,7 +87,10 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._argspec import run
 
 
 def main(module: AnsibleModule) -> dict[str, t.Any]:
-    wanted = [_journeys.Journey(**given) for given in module.params["journeys"]]
+    wanted = [
+        _journeys.Journey(**{**given, "environment": {name: str(text) for name, text in given["environment"].items()}})
+        for given in module.params["journeys"]
+    ]
     return {"journeys": [] if module.check_mode else _journeys.walk(wanted)}
 
 
