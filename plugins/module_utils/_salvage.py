@@ -176,7 +176,8 @@ def _write(
                 raise _Overtaken
         return []
     except (*postgres.DATABASE_ERRORS, _Overtaken) as error:
-        if live.closed:
+        # Who holds a lock holds it against every row: thirty seconds each, and none of them is at fault.
+        if live.closed or getattr(error, "sqlstate", "") == postgres.LOCK_NOT_AVAILABLE:
             raise
         if len(wanted) == 1:
             return [(found, wanted[0], f" {find.BOTH_CHANGED}" if isinstance(error, _Overtaken) else postgres.refusal(error))]

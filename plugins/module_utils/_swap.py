@@ -84,12 +84,13 @@ def swap(target: Target, admin: Target, replacement: str, failed: str, maintenan
 
 
 def _rename(target: Target, admin: Target, connection: Session, replacement: str, failed: str) -> tuple[float, int]:
-    """The two renames; returns when the last attempt began and how many sessions were ended."""
+    """The two renames; returns when the last attempt began and how many sessions all of them ended."""
     live = target.database
+    ended: set[int] = set()
     for attempt in range(1, _ATTEMPTS + 1):
         _reserve(target, live if database.exists(connection, live) else failed, replacement)
         started = time.monotonic()
-        with _sessions_ended(admin, connection.info.dbname, [live, replacement]) as ended:
+        with _sessions_ended(admin, connection.info.dbname, [live, replacement], ended):
             try:
                 with connection.transaction():
                     connection.execute("SET LOCAL lock_timeout = '5s'")
@@ -117,9 +118,8 @@ def _reserve(target: Target, used: str, replacement: str) -> None:
 
 
 @contextlib.contextmanager
-def _sessions_ended(admin: Target, maintenance: str, names: t.Sequence[str]) -> t.Iterator[set[int]]:
-    """End every client session of those databases, again and again while the body runs; yields the pids."""
-    ended: set[int] = set()
+def _sessions_ended(admin: Target, maintenance: str, names: t.Sequence[str], ended: set[int]) -> t.Iterator[None]:
+    """End every client session of those databases, again and again while the body runs; adds the pids to *ended*."""
     done = threading.Event()
 
     def end() -> None:
@@ -135,7 +135,7 @@ def _sessions_ended(admin: Target, maintenance: str, names: t.Sequence[str]) -> 
     thread.start()
     ready.wait(10)
     try:
-        yield ended
+        yield
     finally:
         done.set()
         thread.join(10)

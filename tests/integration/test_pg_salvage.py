@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.mdlabs.ecommus.plugins.module_utils import _restore, _salvage, _snapshot, _swap
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _postgres, _restore, _salvage, _snapshot, _swap
+from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._postgres import Target
 from ansible_collections.mdlabs.ecommus.plugins.modules import pg_salvage
 from pg_calls import run
@@ -292,6 +293,24 @@ def test_what_no_longer_fits_is_kept_for_review(pg_database: Shop, target: Targe
     assert "no key" in kept["public.events_2026"]["reason"]
     assert done["tables"]["audit.log"]["inserted"] == 1
     assert not call(shop, path)["changed"]
+
+
+def test_a_lock_is_no_row_that_is_refused(pg_database: Shop, target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Taken for one, each row would wait for it in turn, and all of them would end in the review file."""
+    monkeypatch.setattr(_postgres, "_LOCK_TIMEOUT_S", 1)
+    path = tmp_path / "pre.dump"
+    snapshot(target, path)
+    with pg_database.connect() as connection:
+        connection.execute("INSERT INTO flags SELECT 'new ' || n, '1' FROM generate_series(1, 40) n")
+    _swap.swap(target, target, "copy", "failed")
+    with pg_database.connect() as holder:
+        holder.execute("BEGIN; LOCK TABLE flags IN SHARE MODE")
+        began = time.monotonic()
+        with pytest.raises(EcommusError, match=r"lock timeout.*end the session that holds the lock"):
+            _salvage.salvage(target, "failed", str(path), _salvage.Wish(replay=True))
+        assert time.monotonic() - began < 10, "one limit, and not one for each row"
+        holder.execute("ROLLBACK")
+    assert call(pg_database, path)["totals"]["inserted"] == 40
 
 
 def test_nothing_to_do_and_off(pg_database: Shop, target: Target, tmp_path: Path) -> None:

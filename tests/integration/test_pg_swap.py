@@ -100,6 +100,20 @@ def test_under_eight_hammering_clients(server: Cluster) -> None:
         assert seen == sorted(seen, key=["live", "copy"].index) and seen[-1] == "copy"
 
 
+def test_counts_the_sessions_of_every_attempt(server: Cluster) -> None:
+    """The first attempt waits in vain for whoever holds the copy, and has ended the shop's session by then."""
+    with server.connect("live", "owner"), server.connect() as holder:
+        holder.execute("BEGIN; COMMENT ON DATABASE copy IS 'held'")
+        release = threading.Timer(5.2, holder.execute, ["ROLLBACK"])  # after the first attempt's limit of 5 s
+        release.start()
+        try:
+            done = call(server)
+        finally:
+            release.join()
+    assert done["changed"] and done["terminated"] == 1, done
+    assert made_as(server) == "copy"
+
+
 def test_swaps_databases_that_autovacuum_works_in(server: Cluster) -> None:
     Shop(server, "live", "owner").keep_autovacuum_busy("live")
     done = call(server)
