@@ -239,7 +239,7 @@ BAD = {
 @pytest.mark.parametrize(
     ("bad", "data_back"),
     [
-        pytest.param("crash", True, marks=pytest.mark.quick, id="crash, the data go back"),
+        pytest.param("crash", True, id="crash, the data go back"),
         *(pytest.param(bad, False, id=bad) for bad in BAD),
     ],
 )

@@ -141,6 +141,7 @@ def test_a_snapshot_from_before_the_kill_is_made_anew(
         assert standby.execute("SELECT 1 FROM orders WHERE id = %s", [answer.json()["id"]]).fetchone() == (1,)
 
 
+@pytest.mark.exhaustive
 def test_what_was_killed_can_be_undone(
     lab: Lab, fresh_shop: Callable[[str], RunningShop], start: Callable[[], Running], tmp_path: Path
 ) -> None:

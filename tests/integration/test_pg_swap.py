@@ -100,6 +100,7 @@ def test_under_eight_hammering_clients(server: Cluster) -> None:
         assert seen == sorted(seen, key=["live", "copy"].index) and seen[-1] == "copy"
 
 
+@pytest.mark.exhaustive
 def test_counts_the_sessions_of_every_attempt(server: Cluster) -> None:
     """The first attempt waits in vain for whoever holds the copy, and has ended the shop's session by then."""
     with server.connect("live", "owner"), server.connect() as holder:

@@ -37,6 +37,7 @@ def resting(shop: RunningShop) -> bool:
     return shop.health() == {} and not shop.workers_running()
 
 
+@pytest.mark.exhaustive
 def test_stopped_workers_stay_stopped_there_and_back(shop: RunningShop, tmp_path: Path) -> None:
     up = play("upgrade", tmp_path / "up", limit=NAME, version="v1.4.0")
     assert up.code == 0, up.said[-5000:]
