@@ -276,7 +276,10 @@ def adopt(paths: Paths, shared_paths: t.Sequence[str]) -> bool:
 
 
 def restore_in_place(paths: Paths, shared_paths: t.Sequence[str]) -> bool:
-    """The way back from :func:`adopt`: the live release becomes the root directory again, with the shop's own files in it."""
+    """The way back from :func:`adopt`: the live release becomes the root directory again, with the shop's own files in it.
+
+    Whoever has read a link just before what it leads to is exchanged finds nothing, once: the next attempt finds it in its new place.
+    """
     installed = observe(paths)
     if installed.layout == "in_place":
         return False
