@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.mdlabs.ecommus.plugins.module_utils import _dotenv, _postgres
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _dotenv, _fingerprint, _postgres
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import EcommusError
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2 import Pm2
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2_table import Entry
@@ -57,6 +57,8 @@ def check_jobs(target: Target, query: str) -> None:
     """
     with _postgres.session(target, autocommit=False) as connection:
         connection.execute("SET TRANSACTION READ ONLY")
+        if not _fingerprint.table_names(connection):
+            return  # so a restore in place leaves it that is killed; it goes on when it is asked for again
         found = _postgres.value(connection, query)
     if not isinstance(found, int):
         raise EcommusError(f"ecommus_jobs_query answers {found!r} instead of a number", "let it be SELECT count(*) FROM ... WHERE ...")

@@ -50,3 +50,10 @@ def test_a_query_that_does_not_say_is_an_error(records: Target, pg_server: Clust
         _workers.check_jobs(records, query)
     with pg_server.connect("records", "owner") as connection:
         assert connection.execute("SELECT count(*) FROM jobs").fetchone() == (3,)
+
+
+def test_an_emptied_database_has_no_jobs(records: Target, pg_server: Cluster) -> None:
+    """A way back that was killed while it restored in place has left it so, and must not be kept from going on."""
+    with pg_server.connect("records", "owner") as connection:
+        connection.execute("DROP TABLE jobs")
+    _workers.check_jobs(records, RUNNING)
