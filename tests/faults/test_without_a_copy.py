@@ -11,7 +11,8 @@ import shopstate
 from aftermath import NEW, OLD, Scene
 from ansible_collections.mdlabs.ecommus.plugins.module_utils import _restore, _salvage, _snapshot
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._postgres import Target
-from going_back import PLUGIN, as_superuser, fails_in_verify, rolled_back, upgraded
+from going_back import PLUGIN, as_superuser, fails_in_verify, refused, rolled_back, switch_a_plugin_off, upgraded
+from interruption import phase
 from moments import LONG
 
 
@@ -97,6 +98,18 @@ def test_without_a_copy_a_rollback_that_is_killed_goes_on(alone: Scene, moment: 
     assert kept in (None, failed.stat().st_mtime_ns)
     carry_over_from_the_kept_dump(alone)
     alone.serves(OLD, "succeeded")
+
+
+def test_without_a_copy_an_upgrade_that_is_killed_on_its_way_back_goes_on(alone: Scene) -> None:
+    """While the snapshot is restored. The same command finds an empty database and services that stand still, and finishes it."""
+    running = alone.start()
+    running.until(lambda: phase(alone.shop) == "activate")
+    switch_a_plugin_off(alone)
+    running.until(lambda: LONG["restore"](alone))
+    running.kill_everything()
+    refused(alone, alone.upgrade(), f"{PLUGIN}.* is disabled", "rolled_back")
+    carry_over_from_the_kept_dump(alone)
+    alone.serves(OLD, "rolled_back")
 
 
 def test_a_copy_that_is_required_and_cannot_be_made_stops_the_upgrade(alone: Scene) -> None:
