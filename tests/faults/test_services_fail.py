@@ -142,19 +142,20 @@ def test_pm2_command_is_of_another_version(scene: Scene, other_pm2: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("given", "problem"),
+    ("given", "ends_as", "run", "problem"),
     [
-        ({}, r"did not end within 15000 ms and was killed by pm2"),
-        ({"ecommus_workers_stop_timeout": 60}, r"pm2 would kill .* after 15000 ms, not 60 s"),
+        ({}, "failed", "rolled_back", r"did not end within 15000 ms and was killed by pm2"),
+        ({"ecommus_workers_stop_timeout": 60}, "refused", None, r"pm2 would kill .* after 15000 ms, .*_stop_timeout is 60 s"),
     ],
+    ids=["and are killed", "in the time that they are said to need"],
 )
-def test_workers_do_not_stop(scene: Scene, given: dict[str, object], problem: str) -> None:
+def test_workers_do_not_stop(scene: Scene, given: dict[str, object], ends_as: str, run: str | None, problem: str) -> None:
     """A job that takes longer than pm2 lets them: nothing goes on over a job that was cut off."""
     with scene.shop.connect() as connection:
         connection.execute("INSERT INTO jobs (kind, payload) VALUES ('noop', '{\"sleep_ms\": 120000}')")
     outcome = scene.upgrade(**given)
-    failed(scene, outcome, "failed", problem)
-    scene.serves(OLD, "rolled_back")
+    failed(scene, outcome, ends_as, problem)
+    scene.serves(OLD, run)
     scene.nobody_noticed()
 
 
