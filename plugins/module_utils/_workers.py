@@ -52,13 +52,15 @@ def check(found: t.Mapping[str, t.Any], *, working: bool) -> None:
 def check_jobs(target: Target, query: str) -> None:
     """See by the shop's own records that no job is under way: pm2 knows how a process ended, not what it was working on.
 
+    A database without a table has no jobs: so a restore in place leaves it that is killed, and it goes on when it is asked for again.
+
     :param query: SQL whose first value is how many there are. It can change nothing.
     :raises EcommusError: when there are some, or the query does not say.
     """
     with _postgres.session(target, autocommit=False) as connection:
         connection.execute("SET TRANSACTION READ ONLY")
         if not _fingerprint.table_names(connection):
-            return  # so a restore in place leaves it that is killed; it goes on when it is asked for again
+            return
         found = _postgres.value(connection, query)
     if not isinstance(found, int):
         raise EcommusError(f"ecommus_jobs_query answers {found!r} instead of a number", "let it be SELECT count(*) FROM ... WHERE ...")
