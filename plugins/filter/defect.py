@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.mdlabs.ecommus.plugins.module_utils import _bug_report
+from ansible_collections.mdlabs.ecommus.plugins.module_utils import _defect
 
 DOCUMENTATION = r"""
 name: defect
@@ -38,7 +38,7 @@ _value:
 
 def defect(result: t.Any) -> dict[str, t.Any]:
     """The facts; a task that did not return a dictionary says nothing."""
-    return _bug_report.defect(result) if isinstance(result, t.Mapping) else {}
+    return _defect.defect(result) if isinstance(result, t.Mapping) else {}
 
 
 class FilterModule:

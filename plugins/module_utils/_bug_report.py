@@ -19,29 +19,7 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._lock_watch import 
 Data = t.Mapping[str, t.Any]
 
 NAME = "bug-report.md"
-_MIGRATION = ("failed_migrations", "before", "applied", "pending", "unknown", "attempts", "blocked")
-# What an error of a module has in its details when the release is to blame: the first of each must not be empty.
-_KINDS: dict[str, tuple[str, ...]] = {
-    "migration": ("attempts", *_MIGRATION),
-    "candidate": ("service", "reason"),
-    "build": ("workspaces",),
-    "process": ("process", "reason"),
-}
 _FENCE = re.compile(r"`{3,}")
-
-
-def defect(result: Data) -> dict[str, t.Any]:
-    """What the *result* of a task that failed says about the release; empty when it says nothing about it.
-
-    A service that does not stay alive when it goes live is the release's as well.
-    """
-    for kind, keys in _KINDS.items():
-        # One that says nothing was not started; but of migrations it counts that they were, not what they said. Ansible itself gives
-        # `attempts` to a task that was retried, as a number.
-        told = isinstance(result.get("attempts"), dict) if kind == "migration" else result.get("log")
-        if result.get(keys[0]) and told:
-            return {"kind": kind, "msg": str(result.get("msg", "")), **{key: result[key] for key in (*keys, "log") if key in result}}
-    return {}
 
 
 def render(run: Data) -> str:

@@ -201,4 +201,4 @@ def test_the_file_is_private(tmp_path: Path) -> None:
 
 
 def test_a_task_that_was_retried_is_no_migration() -> None:
-    assert _bug_report.defect({"failed": True, "msg": "the hook failed", "attempts": 3}) == {}
+    assert defect({"failed": True, "msg": "the hook failed", "attempts": 3}) == {}
