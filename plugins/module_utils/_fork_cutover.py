@@ -23,6 +23,9 @@ from ansible_collections.mdlabs.ecommus.plugins.module_utils._errors import Ecom
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2 import Pm2
 from ansible_collections.mdlabs.ecommus.plugins.module_utils._pm2_table import Entry
 
+# Seconds between two connections; a gap takes as long as a process needs to boot. Each costs the service, and it is the boot that counts.
+_LOOK = 0.05
+
 
 def replace_in_place(
     pm2: Pm2,
@@ -155,7 +158,7 @@ def _version(text: str | None) -> tuple[int, ...]:
 
 
 class GapWatch:
-    """Connects to an address a hundred times a second and notes the longest time that it took nobody in."""
+    """Connects to an address again and again and notes the longest time that it took nobody in."""
 
     def __init__(self, address: tuple[str, int] | None) -> None:
         self.longest_ms = 0
@@ -201,6 +204,6 @@ class GapWatch:
             except OSError:
                 since = since if since is not None else time.monotonic()
                 self._open.clear()
-            self._end.wait(0.01)
+            self._end.wait(_LOOK)
         if since is not None:
             self.longest_ms = max(self.longest_ms, round((time.monotonic() - since) * 1000))
