@@ -58,8 +58,8 @@ molecule: ## Tell the stories of the operator: real playbooks, a deploy user, lo
 molecule-down:
 	@if [ -e .venv/.setup/test ]; then scripts/molecule destroy -s default >/dev/null 2>&1; fi
 
-faults: setup-test ## Break shops in every way there is a test for, and see that none stays broken
-	@$(VENV)/python -m pytest -m "" tests/faults
+faults: setup-test ## Break shops in every way there is a test for, and see that none stays broken; LABS=2 side by side
+	@$(VENV)/python -m pytest -m "" $(if $(LABS),-n $(LABS) --dist worksteal) tests/faults
 
 faults-quick: setup-test
 	@$(VENV)/python -m pytest -m quick tests/faults

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,10 +15,12 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "integration"))
 
 from aftermath import Scene
+from ecommus_lab.config import LabConfig
 from ecommus_lab.lab import Lab
 from ecommus_lab.pytest_plugin import lab  # noqa: F401  (fixture)
 
-TABLE = pytest.StashKey[dict[str, dict[str, Any]]]()
+PORTS = 100  # that a lab may use
+_table: dict[str, dict[str, Any]] = {}
 
 
 @pytest.fixture
@@ -41,21 +44,29 @@ def scene(make_scene: Callable[..., Scene]) -> Scene:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[TABLE] = {}
+    worker = getattr(config, "workerinput", {}).get("workerid", "gw0")  # of pytest-xdist
+    if worker != "gw0":
+        _use_another_lab(int(worker.removeprefix("gw")))
 
 
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
-    outcome = yield
-    report = outcome.get_result()  # type: ignore[attr-defined]
-    if Path(__file__).parent not in item.path.parents:
+def _use_another_lab(number: int) -> None:
+    """Each process breaks the shops of a lab of its own; the programs are those of the first one."""
+    first = LabConfig.from_environment()
+    home = first.home / f"lab{number + 1}"
+    home.mkdir(exist_ok=True)
+    if not (home / "tools").is_symlink():
+        (home / "tools").symlink_to("../tools")
+    os.environ.update(ECOMMUS_LAB_HOME=str(home), ECOMMUS_LAB_PORT=str(first.port + PORTS * number))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if "tests/faults/" not in report.nodeid:
         return
-    row = item.config.stash[TABLE].setdefault(
-        item.nodeid.split("::", 1)[1], {"group": item.path.stem.removeprefix("test_"), "broken": False, "seconds": 0.0}
-    )
+    path, _separator, name = report.nodeid.partition("::")
+    row = _table.setdefault(name, {"group": Path(path).stem.removeprefix("test_"), "broken": False, "seconds": 0.0})
     row["seconds"] = round(row["seconds"] + report.duration, 1)
     if report.skipped:
-        row["skipped"] = str(report.longrepr[-1]).removeprefix("Skipped: ")
+        row["skipped"] = str(report.longrepr[-1]).removeprefix("Skipped: ")  # type: ignore[index]
     if report.failed:
         row["broken"] = True
         row["why"] = str(report.longrepr)[-2000:]
@@ -63,12 +74,11 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """The last line, and the table beside the lab. The quick run is no table of all, and does not take the place of one."""
-    table = config.stash.get(TABLE, {})
-    if not table:
+    if not _table or hasattr(config, "workerinput"):
         return
     path = config.rootpath / ".lab" / ("faults-quick.json" if config.option.markexpr == "quick" else "faults.json")
     path.parent.mkdir(exist_ok=True)
-    rows = [{"fault": name, **row} for name, row in table.items()]
+    rows = [{"fault": name, **row} for name, row in _table.items()]
     path.write_text(json.dumps({"ended": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "faults": rows}, indent=2) + "\n")
     print(f"\ntable: {path.relative_to(config.rootpath)}\n{total(rows)}")
 
