@@ -47,7 +47,7 @@ test-all: setup-test ## Run the slow variations too, on every PostgreSQL that is
 	@ECOMMUS_TEST_MAJORS=all $(VENV)/python -m pytest -m ""
 
 unit: setup-test ## Run the tests that need no service
-	@$(VENV)/python -m pytest tests/unit
+	@$(VENV)/python -m pytest -n auto tests/unit
 
 integration: setup-test ## Run the tests on the lab: real upgrades and rollbacks
 	@$(VENV)/python -m pytest tests/integration
