@@ -10,19 +10,16 @@ from __future__ import annotations
 
 import typing as t
 
-Data = t.Mapping[str, t.Any]
-
-_MIGRATION = ("failed_migrations", "before", "applied", "pending", "unknown", "attempts", "blocked")
 # What an error of a module has in its details when the release is to blame: the first of each must not be empty.
 _KINDS: dict[str, tuple[str, ...]] = {
-    "migration": ("attempts", *_MIGRATION),
+    "migration": ("attempts", "failed_migrations", "before", "applied", "pending", "unknown", "blocked"),
     "candidate": ("service", "reason"),
     "build": ("workspaces",),
     "process": ("process", "reason"),
 }
 
 
-def defect(result: Data) -> dict[str, t.Any]:
+def defect(result: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """What the *result* of a task that failed says about the release; empty when it says nothing about it.
 
     A service that does not stay alive when it goes live is the release's as well.
